@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config'
+
+// Two projects: `unit` needs nothing but Node (and cc for the init); `world` runs inside test/world, against real Slurm and Docker.
+export default defineConfig({
+  test: {
+    restoreMocks: true,
+    projects: [
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'world',
+          include: ['test/{integration,slurm,e2e}/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+})
