@@ -1,0 +1,175 @@
+// What a run leaves on the node, seen from outside hepwrap: cgroups, containers, mounts, processes,
+// log lines.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { request } from 'node:http'
+import { join } from 'node:path'
+
+export const cgroupRoot = '/sys/fs/cgroup'
+
+/** Every cgroup directory, of every hierarchy, whose own name matches. */
+export function cgroupsNamed(pattern: RegExp): string[] {
+  return cgroupDirectories(cgroupRoot).filter((path) => pattern.test(path.split('/').at(-1)!))
+}
+
+/** Every cgroup directory whose whole path matches: /job_7\b/ finds all of a job. */
+export function cgroupsBelow(pattern: RegExp): string[] {
+  return cgroupDirectories(cgroupRoot).filter((path) => pattern.test(path))
+}
+
+/** Where a process sits: {memory: '/slurm_n1/uid_2001/…', 'name=systemd': '/', '': '/'}. */
+export function cgroupsOf(pid: number | 'self', text?: string): Record<string, string> {
+  const lines = (text ?? readFileSync(`/proc/${pid}/cgroup`, 'utf8')).trim().split('\n')
+  return Object.fromEntries(
+    lines.flatMap((line) => {
+      const [, controllers, ...path] = line.split(':')
+      return controllers!.split(',').map((name) => [name, path.join(':')])
+    }),
+  )
+}
+
+function cgroupDirectories(directory: string): string[] {
+  return entriesOf(directory).flatMap((name) => {
+    const path = join(directory, name)
+    return [path, ...cgroupDirectories(path)]
+  })
+}
+
+// Directories vanish while they are listed.
+function entriesOf(directory: string): string[] {
+  try {
+    const entries = readdirSync(directory, { withFileTypes: true })
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name)
+  } catch {
+    return []
+  }
+}
+
+export interface Mount {
+  mountPoint: string
+  root: string
+  type: string
+  source: string
+  options: string[]
+}
+
+export function mounts(pid: number | 'self' = 'self'): Mount[] {
+  const lines = readFileSync(`/proc/${pid}/mountinfo`, 'utf8').trim().split('\n')
+  return lines.map((line) => {
+    const [own, shared] = line.split(' - ')
+    const [, , , root, mountPoint, options] = own!.split(' ').map(unescape)
+    const [type, source] = shared!.split(' ').map(unescape)
+    return {
+      mountPoint: mountPoint!,
+      root: root!,
+      type: type!,
+      source: source!,
+      options: options!.split(','),
+    }
+  })
+}
+
+// Blanks and the like are written as \040.
+function unescape(field: string): string {
+  return field.replace(/\\([0-7]{3})/g, (_, octal: string) =>
+    String.fromCharCode(parseInt(octal, 8)),
+  )
+}
+
+export interface Container {
+  Id: string
+  Names: string[]
+  Image: string
+  State: string
+  Labels: Record<string, string>
+}
+
+/** All containers of the engine, whoever made them, ended ones included. */
+export async function containers(): Promise<Container[]> {
+  return (await engine('GET', '/containers/json?all=1')).body as Container[]
+}
+
+/** One request to the engine's API; the body is parsed if it is JSON. */
+export function engine(
+  method: string,
+  path: string,
+  body?: unknown,
+  socketPath = '/run/docker.sock',
+) {
+  return new Promise<{ status: number; body: unknown }>((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+    const asked = request({ socketPath, method, path, headers }, (reply) => {
+      const chunks: Buffer[] = []
+      reply.on('data', (chunk: Buffer) => chunks.push(chunk))
+      reply.on('error', reject)
+      reply.on('end', () => {
+        const text = Buffer.concat(chunks).toString()
+        const isJson = reply.headers['content-type']?.startsWith('application/json')
+        resolve({ status: reply.statusCode ?? 0, body: isJson && text ? JSON.parse(text) : text })
+      })
+    })
+    asked.on('error', reject)
+    asked.end(body === undefined ? undefined : JSON.stringify(body))
+  })
+}
+
+export interface Process {
+  pid: number
+  command: string[]
+  uid: number
+  ppid: number
+  state: string
+}
+
+/** Every process of the world whose command line, joined by blanks, matches. */
+export function processes(pattern = /./): Process[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readProcess(Number(name)) ?? [])
+    .filter(({ command }) => pattern.test(command.join(' ')))
+}
+
+function readProcess(pid: number): Process | undefined {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1)
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const field = (name: string) => new RegExp(`^${name}:\\s+(\\S+)`, 'm').exec(status)?.[1] ?? ''
+    return {
+      pid,
+      command,
+      uid: Number(field('Uid')),
+      ppid: Number(field('PPid')),
+      state: field('State'),
+    }
+  } catch {
+    return undefined
+  }
+}
+
+/** Everything that hepwrap could have left behind; all lists empty when the node is clean. */
+export async function leftovers(runDirectories = /^\/run\/hepwrap(-n\d)?\//) {
+  const ours = (await containers()).filter(({ Labels }) => 'hepwrap.run' in Labels)
+  return {
+    cgroups: cgroupsNamed(/^hepwrap-/),
+    containers: ours.map(({ Names, State }) => `${Names[0]} ${State}`),
+    mounts: mounts()
+      .map(({ mountPoint }) => mountPoint)
+      .filter((path) => runDirectories.test(path)),
+    inits: processes(/^\/\.hepwrap\/init/).map(({ pid }) => pid),
+  }
+}
+export const nothing = { cgroups: [], containers: [], mounts: [], inits: [] }
+
+/** Marks the end of a log now; the function it returns gives the lines written since. */
+export function logSince(name: `slurmd-n${1 | 2 | 3}` | 'slurmctld' | 'dockerd'): () => string[] {
+  const path = `/var/log/world/${name}.log`
+  const start = statSync(path).size
+  return () => readFileSync(path).subarray(start).toString().split('\n').filter(Boolean)
+}
+
+/** Lines in which slurmd or slurmstepd complain. */
+export function complaints(lines: string[]): string[] {
+  return lines.filter(
+    (line) =>
+      /error|unable|fail|warning/i.test(line) && !/debug levels are|debug[0-9]?:/.test(line),
+  )
+}
