@@ -63,6 +63,16 @@ export function as(user: User) {
   }
 }
 
+export type Service = 'munged' | 'slurmctld' | `slurmd-n${1 | 2 | 3}` | 'dockerd' | 'registry'
+
+/** Takes a service away and gives it back; see the script service. */
+export async function service(
+  verb: 'start' | 'stop' | 'kill' | 'restart',
+  ...names: Service[]
+): Promise<void> {
+  expectSuccess(await as('root').run(['/opt/hepwrap/test/world/service', verb, ...names]))
+}
+
 /** Waits until Slurm has closed the job, epilog included. */
 export async function waitJob(jobId: string, timeoutMs = 30_000): Promise<Settled> {
   const open = ['PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'REQUEUED']
