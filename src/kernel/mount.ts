@@ -1,0 +1,43 @@
+// mount(2) and umount2(2), as far as staging needs them. Paths are used as given: the caller has judged them.
+import { lastError, libc, hasCode } from './libc.js'
+
+// sys/mount.h
+const MS_BIND = 0x1000
+const MS_REC = 0x4000
+const MS_SLAVE = 0x80000
+const MNT_DETACH = 2
+const UMOUNT_NOFOLLOW = 8
+
+const mount = libc.func(
+  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const void *options)',
+)
+const umount2 = libc.func('int umount2(const char *target, int flags)')
+
+interface Depth {
+  /** Submounts too. */
+  readonly recursive: boolean
+}
+
+/** mount --bind (--rbind). The clone joins the source's peer group: see makeSlave. */
+export function bindMount(source: string, target: string, { recursive }: Depth): void {
+  call('mount', source, target, MS_BIND | (recursive ? MS_REC : 0))
+}
+
+/** Mounts and unmounts below `target` no longer reach its peers; theirs still reach it (mount_namespaces(7)). */
+export function makeSlave(target: string, { recursive }: Depth): void {
+  call('make-slave', null, target, MS_SLAVE | (recursive ? MS_REC : 0))
+}
+
+/** umount -l, never through a symbolic link; false: not a mount point. Peers lose their submounts too: slave first. */
+export function unmountDetached(target: string): boolean {
+  if (Number(umount2(target, MNT_DETACH | UMOUNT_NOFOLLOW)) === 0) return true
+  const error = lastError('umount', JSON.stringify(target))
+  if (hasCode(error, 'EINVAL', 'ENOENT')) return false
+  throw error
+}
+
+function call(verb: string, source: string | null, target: string, flags: number): void {
+  if (source?.includes('\0') === true || target.includes('\0')) throw new Error('NUL in a path')
+  if (Number(mount(source, target, null, flags, null)) === 0) return
+  throw lastError(verb, JSON.stringify(target))
+}

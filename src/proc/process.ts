@@ -1,0 +1,98 @@
+// What /proc/PID says of one process. Reads only; whether the process is still the same one is the reader's question.
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+
+export interface ProcessFacts {
+  readonly pid: number
+  /** proc_pid_status(5): R S D T t Z X I */
+  readonly state: string
+  /** Real, effective, saved and file system uid where all four are equal, else undefined. */
+  readonly uid: number | undefined
+  readonly gid: number | undefined
+  readonly groups: readonly number[]
+  /** Permission bits; undefined for a process without a file system context (a zombie). */
+  readonly umask: number | undefined
+  /** Clock ticks since boot; with the pid it names a process for as long as the node is up. */
+  readonly startTimeTicks: number
+}
+
+/** The process now under this number; undefined: there is none. Throws on anything that cannot be understood. */
+export function readProcess(pid: number, procRoot = '/proc'): ProcessFacts | undefined {
+  const status = readIfPresent(`${procRoot}/${pid}/status`)
+  const stat = readIfPresent(`${procRoot}/${pid}/stat`)
+  if (status === undefined || stat === undefined) return undefined
+  return { pid, ...parseStatus(status), startTimeTicks: parseStartTime(stat) }
+}
+
+/** A namespace's identity, like "mnt:[4026531841]"; undefined: no such process. */
+export function readNamespace(
+  pid: number | 'self',
+  kind: 'mnt' | 'user',
+  procRoot = '/proc',
+): string | undefined {
+  return ifPresent(() => readlinkSync(`${procRoot}/${pid}/ns/${kind}`))
+}
+
+/**
+ * The owner of /proc/PID/fd: the process's uid, but root while the process is not dumpable, that is after the exec of a
+ * setuid or unreadable program or a change of ids (proc_pid(5), PR_SET_DUMPABLE). Undefined: no such process.
+ */
+export function readFdOwner(pid: number, procRoot = '/proc'): number | undefined {
+  return ifPresent(() => statSync(`${procRoot}/${pid}/fd`).uid)
+}
+
+function parseStatus(text: string): Omit<ProcessFacts, 'pid' | 'startTimeTicks'> {
+  // Newlines in Name are escaped by the kernel, so a line that starts with a key is that key.
+  const field = (key: string) => new RegExp(`^${key}:[ \\t]*(.*)$`, 'm').exec(text)?.[1]?.trim()
+  const umask = field('Umask')
+  return {
+    state: required(field('State')).charAt(0),
+    uid: sameFour(required(field('Uid'))),
+    gid: sameFour(required(field('Gid'))),
+    groups: numbers(required(field('Groups'))),
+    umask: umask === undefined ? undefined : parseInt(decimal(umask), 8),
+  }
+}
+
+/** Field 22 of stat; the name in field 2 may hold blanks and parentheses, so count from its last one. */
+function parseStartTime(stat: string): number {
+  const afterName = stat.slice(stat.lastIndexOf(')') + 1)
+  return Number(decimal(required(afterName.trim().split(' ')[19])))
+}
+
+function sameFour(text: string): number | undefined {
+  const [real, ...others] = numbers(text)
+  if (real === undefined || others.length !== 3) throw new Error(`four ids expected, not "${text}"`)
+  return others.every((id) => id === real) ? real : undefined
+}
+
+const numbers = (text: string): number[] =>
+  text === '' ? [] : text.split(/[ \t]+/).map((word) => Number(decimal(word)))
+
+function decimal(text: string): string {
+  if (!/^[0-9]+$/.test(text)) throw new Error(`not a number in /proc: "${text}"`)
+  return text
+}
+
+function required(text: string | undefined): string {
+  if (text === undefined) throw new Error('a field is missing in /proc')
+  return text
+}
+
+const readIfPresent = (path: string): string | undefined =>
+  ifPresent(() => readFileSync(path, 'utf8'))
+
+/** ENOENT: no such process; ESRCH: it ended between open and read. */
+function ifPresent<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (
+      error instanceof Error &&
+      'code' in error &&
+      ['ENOENT', 'ESRCH'].includes(String(error.code))
+    ) {
+      return undefined
+    }
+    throw error
+  }
+}
