@@ -1,7 +1,7 @@
 /*
- * PID 1 of every container, as the unprivileged user: /.hepwrap/init COMMAND [ARG...]. Waits at the
- * gate until the daemon has placed it, runs the command, forwards signals, reaps, says how it ended.
- * Decides nothing about rights: the daemon does, and trusts no line from here beyond this one run.
+ * PID 1 of every container, as the unprivileged user: /.hepwrap/init COMMAND [ARG...]. Waits at
+ * the gate until the daemon has placed it, runs the command, forwards signals, reaps, says how it
+ * ended. Decides nothing about rights: it is the user's own process, its lines speak for this run.
  *
  *   cc -std=gnu11 -O2 -static -Wall -Wextra -Werror -Wconversion -s \
  *      -o dist/native/hepwrap-init src/native/init.c
@@ -15,6 +15,7 @@
  *   init:   "ready"  "exec ERRNO"  "chdir ERRNO"  "exit N"  "signaled N"
  */
 #define _GNU_SOURCE
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -48,7 +49,8 @@
 #define GRACE_MS 10000
 #endif
 
-enum { STATUS_FAILED = 125, STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127, STATUS_SIGNALED = 128 };
+/* docker's, and the shells' */
+enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_SIGNALED };
 enum { PROBE_SPINNERS = 2 };
 
 /* "go 0022 " and the longest path with every byte escaped fit. */
@@ -80,11 +82,11 @@ int main(int argc, char **argv)
 {
     static struct gate gate;
 
-    /* The command has our uid: dumpable, we would let it ptrace us and open /proc/1/fd (proc(5)). */
+    /* The command has our uid: if we were dumpable, it could ptrace us and open /proc/1/fd. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         fail("cannot become undumpable", errno, "HW_INTERNAL");
     refuse_leaks();
-    /* Outside a pid namespace of our own our exit would not end the container: run nothing there. */
+    /* Outside a pid namespace of our own our exit would not end the container: run nothing. */
     if (getpid() != 1)
         return run_probe(argc, argv);
     if (argc < 2)
@@ -97,7 +99,7 @@ int main(int argc, char **argv)
     umask(go.umask);
     if (chdir(go.workdir) < 0) {
         report(&gate, "chdir %d\n", errno);
-        return STATUS_CANNOT_EXECUTE;
+        return STATUS_NOT_EXECUTABLE;
     }
     int exec_pipe;
     const pid_t child = start_command(argv + 1, terminal, &exec_pipe);
@@ -171,7 +173,7 @@ static void open_gate(struct gate *gate)
         fail("cannot reach hepwrapd", errno, "HW_DAEMON_DOWN");
 }
 
-/* Appends what has come; 0 or -1 when the daemon is gone. Call it only with no whole line waiting. */
+/* Appends what has come; 0 or -1 when the daemon is gone. Not while a whole line waits. */
 static ssize_t receive(struct gate *gate)
 {
     ssize_t count;
@@ -183,7 +185,7 @@ static ssize_t receive(struct gate *gate)
     return count;
 }
 
-/* Moves the next whole line into `line`, as "" where it is overlong or has a NUL; false: none yet. */
+/* Moves the next line into `line`, as "" where it is overlong or has a NUL; false: none yet. */
 static bool take_line(struct gate *gate, char line[sizeof gate->bytes])
 {
     const char *newline = memchr(gate->bytes, '\n', gate->filled);
@@ -214,14 +216,6 @@ static long parse_number(const char *text, int base, long max)
     return *end != '\0' || errno != 0 || number > max ? -1 : number;
 }
 
-static int hex_digit(char digit)
-{
-    if (digit >= '0' && digit <= '9')
-        return digit - '0';
-    const char lower = (char)(digit | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* Undoes %XX in place; false where a byte stands raw that must not, or an escape is broken. */
 static bool unescape(char *text)
 {
@@ -233,12 +227,13 @@ static bool unescape(char *text)
             *out++ = *in;
             continue;
         }
-        const int high = hex_digit(in[1]);
-        const int low = high < 0 ? -1 : hex_digit(in[2]);
-        if (low < 0 || (high == 0 && low == 0))
+        if (!isxdigit((unsigned char)in[1]) || !isxdigit((unsigned char)in[2]))
             return false;
-        *out++ = (char)(high << 4 | low);
+        const char digits[] = {in[1], in[2], '\0'};
         in += 2;
+        *out = (char)strtol(digits, NULL, 16);
+        if (*out++ == '\0')
+            return false;
     }
     *out = '\0';
     return true;
@@ -249,11 +244,9 @@ static struct go wait_for_go(struct gate *gate)
     static char line[sizeof gate->bytes];
 
     while (!take_line(gate, line)) {
-        const ssize_t count = gate->overlong ? 1 : receive(gate);
+        const ssize_t count = receive(gate);
         if (count <= 0)
-            fail("hepwrapd left before the command was started", count < 0 ? errno : 0, "HW_DAEMON_LOST");
-        if (gate->overlong)
-            break;
+            fail("hepwrapd left before the start", count < 0 ? errno : 0, "HW_DAEMON_LOST");
     }
     char *separator = strncmp(line, "go ", 3) == 0 ? strchr(line + 3, ' ') : NULL;
     if (separator != NULL) {
@@ -269,7 +262,7 @@ static struct go wait_for_go(struct gate *gate)
 /*
  * The first executable file of that name in PATH, as runc's (Go's) LookPath, and like it not in
  * relative directories: the cwd is the user's own. 0, or EACCES where a file is there that may not
- * be executed, else ENOENT; execve(2) alone would say EACCES also for a directory it may not search.
+ * be executed, else ENOENT; execve(2) would say EACCES also for a directory it may not search.
  */
 static int search_path(const char *name, char path[PATH_MAX])
 {
@@ -310,11 +303,12 @@ static int execute(char **argv)
     }
     execve(path, argv, environ);
     const int error = errno;
-    /* Two cases that execve(2) does not tell from others: a directory (EACCES), and a file that is
-     * there but whose interpreter or loader is not (ENOENT): that is 126, "found", not docker's 127. */
-    if (stat(path, &found) == 0 && S_ISDIR(found.st_mode))
+    /* Two cases that execve(2) does not tell from others: a directory (EACCES), and a file whose
+     * interpreter or loader is not there (ENOENT): the command is found, so 126, not 127. */
+    const bool is_there = stat(path, &found) == 0;
+    if (is_there && S_ISDIR(found.st_mode))
         return EISDIR;
-    return error == ENOENT && stat(path, &found) == 0 ? ELIBACC : error;
+    return is_there && error == ENOENT ? ELIBACC : error;
 }
 
 static pid_t start_command(char **argv, int terminal, int *exec_pipe)
@@ -353,27 +347,16 @@ static int read_exec_error(int exec_pipe)
     return read(exec_pipe, &error, sizeof error) == sizeof error ? error : 0;
 }
 
-static bool report_exec(const struct gate *gate, int error)
-{
-    if (error == 0)
-        report(gate, "ready\n");
-    else
-        report(gate, "exec %d\n", error);
-    return error == 0;
-}
-
-/* Obeys what has come; false when the daemon is gone. The pid is the child's until we reap it. */
-static bool obey(struct gate *gate, pid_t child)
+/* Obeys the lines that have come. The pid is the child's until we reap it. */
+static void obey(struct gate *gate, pid_t child)
 {
     static char line[sizeof gate->bytes];
-    const ssize_t count = receive(gate);
 
     while (take_line(gate, line)) {
         const long number = strncmp(line, "signal ", 7) == 0 ? parse_number(line + 7, 10, 64) : 0;
         if (number > 0)
             kill(child, (int)number);
     }
-    return count > 0;
 }
 
 static void forward(int signals, pid_t child)
@@ -406,7 +389,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Our return ends all other processes: the kernel kills the namespace's rest (pid_namespaces(7)). */
+/* Our exit ends all other processes: the kernel kills the namespace's rest (pid_namespaces(7)). */
 static int supervise(struct gate *gate, pid_t child, int signals, int exec_pipe)
 {
     struct pollfd ready[] = {{signals, POLLIN, 0}, {gate->fd, POLLIN, 0}, {exec_pipe, POLLIN, 0}};
@@ -415,12 +398,13 @@ static int supervise(struct gate *gate, pid_t child, int signals, int exec_pipe)
     int status;
 
     while (!ended) {
+        obey(gate, child); /* first, for orders may have come along with "go" */
         const int64_t left_ms = deadline_ms - now_ms();
         if (left_ms <= 0)
             return STATUS_SIGNALED + SIGKILL;
         if (poll(ready, 3, left_ms > GRACE_MS ? -1 : (int)left_ms) < 0)
             continue;
-        if (ready[1].revents != 0 && !obey(gate, child)) {
+        if (ready[1].revents != 0 && receive(gate) <= 0) {
             ready[1].fd = -1;
             deadline_ms = now_ms() + GRACE_MS;
             kill(child, SIGTERM);
@@ -432,8 +416,12 @@ static int supervise(struct gate *gate, pid_t child, int signals, int exec_pipe)
         /* A dead child has settled this, whatever poll saw of the pipe before. */
         if (exec_pipe >= 0 && (ready[2].revents != 0 || ended)) {
             const int error = read_exec_error(exec_pipe);
-            if (!report_exec(gate, error))
-                return error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
+            if (error != 0) {
+                report(gate, "exec %d\n", error);
+                return error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND
+                                                           : STATUS_NOT_EXECUTABLE;
+            }
+            report(gate, "ready\n");
             close(exec_pipe);
             ready[2].fd = exec_pipe = -1;
         }
@@ -446,7 +434,7 @@ static int supervise(struct gate *gate, pid_t child, int signals, int exec_pipe)
     return WEXITSTATUS(status);
 }
 
-/* In the daemon's queue when it returns, so our exit loses nothing; a daemon that is gone is no error. */
+/* In the daemon's queue when it returns, so our exit loses nothing; no error if none is there. */
 static void report(const struct gate *gate, const char *format, ...)
 {
     char line[32];
@@ -499,7 +487,7 @@ static int probe_cpu(long wall_ms)
     return dprintf(STDOUT_FILENO, "%lld\n", (long long)cpu_usec) < 0;
 }
 
-/* What `hepwrap doctor` runs in a container as a command, to see the limits bind by their effect. */
+/* What `hepwrap doctor` runs as a command in a container, to see limits bind by their effect. */
 static int run_probe(int argc, char **argv)
 {
     const char *name = argc == 3 ? argv[1] : "";
