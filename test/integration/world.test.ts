@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { as, waitJob } from '../world/world.js'
 import { cgroupsBelow, cgroupsOf, complaints, containers, logSince } from '../world/traces.js'
 import { eventually } from '../world/eventually.js'
+import { startOnTerminal } from '../world/terminal.js'
 
 describe('the test world', () => {
   it('runs commands as users with their groups', async () => {
@@ -39,6 +40,16 @@ describe('the test world', () => {
     const { id } = await as('alice').sbatch('sleep 60')
     await as('alice').scancel(id)
     expect((await waitJob(id)).state).toBe('CANCELLED')
+  })
+
+  it('gives users terminals with a size and Ctrl-C', async () => {
+    const script = 'stty size; trap "stty size" WINCH; trap "exit 5" INT; while sleep 0.05; do :; done'
+    const shell = await startOnTerminal('alice', ['bash', '-c', script])
+    await eventually(() => shell.stdoutSoFar().includes('24 80'))
+    await shell.resize(30, 100)
+    await eventually(() => shell.stdoutSoFar().includes('30 100'))
+    shell.type('\x03')
+    expect((await shell.result).status).toBe(5)
   })
 
   it('has an engine with the test images and no containers', async () => {

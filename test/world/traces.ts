@@ -166,10 +166,11 @@ export function logSince(name: `slurmd-n${1 | 2 | 3}` | 'slurmctld' | 'dockerd')
   return () => readFileSync(path).subarray(start).toString().split('\n').filter(Boolean)
 }
 
-/** Lines in which slurmd or slurmstepd complain. */
+/** Lines in which slurmd or slurmstepd complain about more than a cancelled job. */
 export function complaints(lines: string[]): string[] {
-  return lines.filter(
-    (line) =>
-      /error|unable|fail|warning/i.test(line) && !/debug levels are|debug[0-9]?:/.test(line),
-  )
+  return lines.filter((line) => complaint.test(line) && !usual.test(line))
 }
+const complaint = /error|unable|fail|warning/i
+// A cancelled batch job takes its sruns with it, so that their steps find nobody to tell.
+const usual =
+  /debug levels are|debug\d?:|CANCELLED AT|DUE TO TIME LIMIT|Failed to send MESSAGE_TASK_EXIT/

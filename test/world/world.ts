@@ -63,7 +63,8 @@ export function as(user: User) {
   }
 }
 
-export type Service = 'munged' | 'slurmctld' | `slurmd-n${1 | 2 | 3}` | 'dockerd' | 'registry'
+export type Service =
+  'munged' | 'slurmctld' | `slurmd-n${1 | 2 | 3}` | 'dockerd' | 'registry' | 'registry-auth'
 
 /** Takes a service away and gives it back; see the script service. */
 export async function service(
@@ -91,6 +92,12 @@ export async function waitState(jobId: string, state: string, timeoutMs = 15_000
     timeoutMs,
     what: `state ${state} of job ${jobId}`,
   })
+}
+
+/** Lets the job's time limit be over. Slurm looks twice a minute, so this takes up to 30 s. */
+export async function expireJob(jobId: string): Promise<void> {
+  const update = ['scontrol', 'update', `jobid=${jobId}`, 'endtime=now']
+  expectSuccess(await as('root').run(update))
 }
 
 /** The fields of `scontrol show job`, with state and exit status taken apart. */
