@@ -66,7 +66,7 @@ struct go {
     const char *workdir;
 };
 
-static void refuse_leaks(void);
+static void close_leaks(void);
 static int run_probe(int argc, char **argv);
 static int block_signals(void);
 static void open_gate(struct gate *gate);
@@ -85,7 +85,7 @@ int main(int argc, char **argv)
     /* The command has our uid: if we were dumpable, it could ptrace us and open /proc/1/fd. */
     if (prctl(PR_SET_DUMPABLE, 0) < 0)
         fail("cannot become undumpable", errno, "HW_INTERNAL");
-    refuse_leaks();
+    close_leaks();
     /* Outside a pid namespace of our own our exit would not end the container: run nothing. */
     if (getpid() != 1)
         return run_probe(argc, argv);
@@ -107,7 +107,7 @@ int main(int argc, char **argv)
 }
 
 /* Closes what the engine forgot to: a leaked descriptor is a way out (runc, CVE-2024-21626). */
-static void refuse_leaks(void)
+static void close_leaks(void)
 {
 #ifdef SYS_close_range
     if (syscall(SYS_close_range, 3U, ~0U, 0U) == 0)
