@@ -5,5 +5,8 @@ export type { Logger }
 
 /** The lines go out synchronously: a root daemon that dies must not take its last words with it. */
 export function createLogger(level: string, name: string): Logger {
-  return pino({ level, name, timestamp: pino.stdTimeFunctions.isoTime }, destination({ fd: 2, sync: true }))
+  return pino(
+    { level, name, timestamp: pino.stdTimeFunctions.isoTime },
+    destination({ fd: 2, sync: true }),
+  )
 }

@@ -93,7 +93,11 @@ export interface Engine {
   facts(): Promise<EngineFacts>
   /** The image under this name on this node, or undefined. */
   findImage(ref: ImageRef): Promise<ImageFacts | undefined>
-  pullImage(ref: ImageRef, onProgress: (progress: PullProgress) => void, signal: AbortSignal): Promise<void>
+  pullImage(
+    ref: ImageRef,
+    onProgress: (progress: PullProgress) => void,
+    signal: AbortSignal,
+  ): Promise<void>
   listImages(): Promise<readonly ListedImage[]>
   /** Imports a root file system tar as an image; for doctor's probe. */
   importImage(tar: Buffer, ref: ImageRef): Promise<void>

@@ -58,7 +58,12 @@ export function createFrameReader(sink: FrameSink): (chunk: Buffer) => void {
     let offset = 0
     while (offset < chunk.length) {
       if (remaining === 0) {
-        const taken = chunk.copy(header, headerBytes, offset, offset + FRAME_HEADER_BYTES - headerBytes)
+        const taken = chunk.copy(
+          header,
+          headerBytes,
+          offset,
+          offset + FRAME_HEADER_BYTES - headerBytes,
+        )
         headerBytes += taken
         offset += taken
         if (headerBytes < FRAME_HEADER_BYTES) return

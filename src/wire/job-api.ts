@@ -51,7 +51,10 @@ export interface ContainerRow {
 }
 
 /** `POST /v1/containers/:id/kill`; `:id` is a run id or an unambiguous prefix of at least 4 characters. */
-export const KillRequest = Type.Object({ signal: Type.Optional(Type.String({ maxLength: 16 })) }, strict)
+export const KillRequest = Type.Object(
+  { signal: Type.Optional(Type.String({ maxLength: 16 })) },
+  strict,
+)
 export type KillRequest = Static<typeof KillRequest>
 
 /** `POST /v1/containers/:id/stop` */

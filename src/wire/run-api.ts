@@ -60,7 +60,10 @@ export const RunRequest = Type.Object(
     tty: Type.Boolean(),
     terminal: Type.Optional(
       Type.Object(
-        { rows: Type.Integer({ minimum: 0, maximum: 65535 }), columns: Type.Integer({ minimum: 0, maximum: 65535 }) },
+        {
+          rows: Type.Integer({ minimum: 0, maximum: 65535 }),
+          columns: Type.Integer({ minimum: 0, maximum: 65535 }),
+        },
         strict,
       ),
     ),
@@ -97,7 +100,13 @@ export type RunRequest = Static<typeof RunRequest>
 /** Sent before the engine's output begins. */
 export type RunEvent =
   | { readonly kind: 'opened'; readonly run_id: string }
-  | { readonly kind: 'pull'; readonly image: string; readonly status: string; readonly current?: number; readonly total?: number }
+  | {
+      readonly kind: 'pull'
+      readonly image: string
+      readonly status: string
+      readonly current?: number
+      readonly total?: number
+    }
   /** For --verbose: a step that is done, and how long it took. */
   | { readonly kind: 'step'; readonly name: string; readonly ms: number }
 

@@ -1,0 +1,104 @@
+// Reading records: a query to SQL with bound values only, in pages by sequence number.
+import type { Database } from 'better-sqlite3'
+import { HepwrapError, quote } from '../base/errors.js'
+import { STATES, type RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
+import type { Scope } from './ledger.js'
+import { fromRow, RECORD_FIELDS, type RecordRow } from './record.js'
+
+const PAGE_ROWS = 500
+
+interface Condition {
+  readonly sql: string
+  readonly values: Record<string, string | number>
+}
+
+export function createRecordReader(db: Database) {
+  return (query: RecordsQuery, scope: Scope): Iterable<UsageRecord> => {
+    const conditions = [...scopeConditions(scope), ...queryConditions(query)]
+    const where = ['seq > @after', ...conditions.map(({ sql }) => sql)].join(' AND ')
+    const values: Record<string, string | number> = Object.assign(
+      {},
+      ...conditions.map((condition) => condition.values),
+    )
+    const columns = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
+    const statement = db.prepare(
+      `SELECT seq, ${columns} FROM records WHERE ${where} ORDER BY seq LIMIT ${PAGE_ROWS}`,
+    )
+    return pages((after) => statement.all({ ...values, after }) as RecordRow[])
+  }
+}
+
+function* pages(rowsAfter: (seq: number) => readonly RecordRow[]): Iterable<UsageRecord> {
+  for (let after = 0; ;) {
+    const rows = rowsAfter(after)
+    for (const row of rows) yield fromRow(row)
+    const last = rows.at(-1)
+    if (last === undefined || rows.length < PAGE_ROWS) return
+    after = last.seq
+  }
+}
+
+const scopeConditions = ({ uid }: Scope): readonly Condition[] =>
+  uid === undefined ? [] : [{ sql: 'uid = @scope', values: { scope: uid } }]
+
+function queryConditions(query: RecordsQuery): readonly Condition[] {
+  const conditions: Condition[] = []
+  if (query.job !== undefined) conditions.push(jobCondition(query.job))
+  if (query.user !== undefined) conditions.push(userCondition(query.user))
+  if (query.state !== undefined) conditions.push(stateCondition(query.state))
+  // A run belongs to a period when any part of it does, as sacct counts: it began before the end, and ended after the start.
+  if (query.since !== undefined)
+    conditions.push({
+      sql: '(ended_at IS NULL OR ended_at >= @since)',
+      values: { since: time('since', query.since) },
+    })
+  if (query.until !== undefined)
+    conditions.push({ sql: 'created_at <= @until', values: { until: time('until', query.until) } })
+  if (query.image !== undefined)
+    conditions.push({
+      sql: 'image GLOB @image',
+      values: { image: query.image.replaceAll('[', '[[]') },
+    })
+  return conditions
+}
+
+function jobCondition(jobs: string): Condition {
+  const values = Object.fromEntries(
+    jobs.split(',').map((job, index) => [`job${index}`, Number(job)]),
+  )
+  const names = Object.keys(values).map((name) => `@${name}`)
+  return {
+    sql: `(job_id IN (${names.join(', ')}) OR array_job_id IN (${names.join(', ')}))`,
+    values,
+  }
+}
+
+function userCondition(user: string): Condition {
+  return /^[0-9]+$/.test(user)
+    ? { sql: 'uid = @user', values: { user: Number(user) } }
+    : { sql: 'user = @user', values: { user } }
+}
+
+function stateCondition(states: string): Condition {
+  const wanted = states.toUpperCase().split(',')
+  const unknown = wanted.find((state) => !(STATES as readonly string[]).includes(state))
+  if (unknown !== undefined)
+    throw new HepwrapError(
+      'HW_OPTION_INVALID',
+      `unknown state ${quote(unknown)}; one of ${STATES.join(', ')}`,
+    )
+  const values = Object.fromEntries(wanted.map((state, index) => [`state${index}`, state]))
+  return {
+    sql: `state IN (${Object.keys(values)
+      .map((name) => `@${name}`)
+      .join(', ')})`,
+    values,
+  }
+}
+
+function time(name: string, text: string): string {
+  const epochMs = Date.parse(text)
+  if (Number.isNaN(epochMs))
+    throw new HepwrapError('HW_OPTION_INVALID', `--${name} ${quote(text)} is not a time`)
+  return new Date(epochMs).toISOString()
+}

@@ -1,0 +1,76 @@
+// The composition root: every part of the daemon, made once and handed on. No part finds another by itself.
+import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { openLedger } from '../accounting/ledger.js'
+import { systemClock, type Clock } from '../base/clock.js'
+import { createLogger, type Logger } from '../base/log.js'
+import type { DaemonConfig } from '../config/schema.js'
+import { createDockerEngine } from '../engine/docker-engine.js'
+import type { Engine, EngineFacts } from '../engine/engine.js'
+import { cgroupMounts } from '../proc/cgroup-mounts.js'
+import { createImageStore } from '../run/image-store.js'
+import { createLiveRuns } from '../run/live-runs.js'
+import { createOrphanReaper } from '../run/orphans.js'
+import type { RunDeps } from '../run/run-deps.js'
+import { createJobTable } from '../slurm/job-table.js'
+
+export interface Daemon extends RunDeps {
+  /** From now on new runs are refused. */
+  beginStop(): void
+}
+
+const ENGINE_FACTS_TTL_MS = 60_000
+
+export function compose(config: DaemonConfig): Daemon {
+  const clock = systemClock
+  const log = createLogger(config.node.log_level, 'hepwrapd')
+  const runDir = config.node.run_dir
+  mkdirSync(runDir, { recursive: true, mode: 0o755 })
+  mkdirSync(join(runDir, 'runs'), { recursive: true, mode: 0o700 })
+  const ledger = openLedger(config.node.state_dir)
+  const node = `${config.node.cluster}/${config.node.name}`
+  const engine = createDockerEngine({ socketPath: config.engine.socket, node })
+  const live = createLiveRuns(config.node.stop_timeout_s * 1000)
+  let isStopping = false
+  return {
+    config,
+    clock,
+    log,
+    ledger,
+    engine,
+    engineFacts: rememberFacts(engine, clock),
+    images: createImageStore(engine),
+    live,
+    jobs: createJobTable(join(runDir, 'jobs'), { clock, warn: (message) => log.warn(message) }),
+    orphans: createOrphanReaper(engine, live, log),
+    cgroupRoots: cgroupMounts(),
+    initPath: installInit(runDir, log),
+    isStopping: () => isStopping,
+    beginStop: () => void (isStopping = true),
+  }
+}
+
+/** Asked again after a minute or a failure: engines are upgraded under a running daemon. */
+function rememberFacts(engine: Engine, clock: Clock): () => Promise<EngineFacts> {
+  let known: { facts: Promise<EngineFacts>; atMs: number } | undefined
+  return () => {
+    if (known === undefined || clock.monotonicMs() - known.atMs > ENGINE_FACTS_TTL_MS) {
+      const facts = engine.facts()
+      facts.catch(() => (known = undefined))
+      known = { facts, atMs: clock.monotonicMs() }
+    }
+    return known.facts
+  }
+}
+
+/** Our own copy, 0711: a program that its user cannot read is never dumpable, so no process of his can ptrace it. */
+function installInit(runDir: string, log: Logger): string {
+  const built = fileURLToPath(new URL('../native/hepwrap-init', import.meta.url))
+  const installed = join(runDir, 'hepwrap-init')
+  copyFileSync(built, `${installed}.new`)
+  chmodSync(`${installed}.new`, 0o711)
+  renameSync(`${installed}.new`, installed) // containers that run keep the one they have
+  log.debug({ installed }, 'init installed')
+  return installed
+}

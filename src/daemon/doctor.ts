@@ -1,0 +1,142 @@
+// `hepwrap doctor`: proves that this node is fit, each check with what to do where it fails. Proof, not configuration:
+// a probe container is started through the same gate and cgroup as any run, and must run into its limits.
+import { statfsSync } from 'node:fs'
+import { asHepwrapError, HepwrapError } from '../base/errors.js'
+import type { DoctorCheck } from '../wire/job-api.js'
+import type { Daemon } from './compose.js'
+import { probeLimit, type Probe } from './probe.js'
+
+interface Check {
+  readonly name: string
+  readonly mend: string
+  /** Returns what was found; throws what is wrong. */
+  readonly examine: (daemon: Daemon) => Promise<string>
+}
+
+const MIN_FREE_BYTES = 64 * 1024 * 1024
+
+const CHECKS: readonly Check[] = [
+  {
+    name: 'engine',
+    mend: 'start the container engine, or correct [engine] socket',
+    examine: async ({ engine }) => {
+      const { name, version, apiVersion } = await engine.facts()
+      return `${name} ${version}, API ${apiVersion}`
+    },
+  },
+  {
+    name: 'cgroup driver',
+    mend: 'set the engine\'s "native.cgroupdriver" to cgroupfs, or run systemd on this node',
+    examine: examineDriver,
+  },
+  {
+    name: 'ledger',
+    mend: 'free or mount the file system of [node] state_dir',
+    examine: async ({ ledger, config }) => {
+      ledger.probe()
+      const { bavail, bsize } = statfsSync(config.node.state_dir)
+      const free = bavail * bsize
+      if (free < MIN_FREE_BYTES)
+        throw new HepwrapError('HW_LEDGER_UNAVAILABLE', `only ${free} bytes are free`)
+      return `written; ${Math.floor(free / 1024 ** 2)} MiB free`
+    },
+  },
+  {
+    name: 'memory limit',
+    mend: "enable the memory controller on this node and correct the engine's cgroup driver",
+    examine: (daemon) => proveMemoryLimit(daemon),
+  },
+  {
+    name: 'cpu limit',
+    mend: "enable the cpu controller on this node and correct the engine's cgroup driver",
+    examine: (daemon) => proveCpuLimit(daemon),
+  },
+  {
+    name: 'aggregator',
+    mend: 'start hepwrap-aggregator, or correct [accounting] aggregator',
+    examine: examineAggregator,
+  },
+]
+
+/** Every check, in order; one that fails does not keep the next from being made. */
+export async function examine(daemon: Daemon): Promise<readonly DoctorCheck[]> {
+  const results: DoctorCheck[] = []
+  for (const { name, mend, examine: check } of CHECKS) {
+    try {
+      results.push({ name, ok: true, detail: await check(daemon), mend: null })
+    } catch (thrown) {
+      const { message, code } = asHepwrapError(thrown)
+      results.push({ name, ok: false, detail: `${message} (${code})`, mend })
+    }
+  }
+  return results
+}
+
+async function examineDriver({ engine, cgroupRoots }: Daemon): Promise<string> {
+  const { cgroupDriver, cgroupVersion } = await engine.facts()
+  const nodeVersion = cgroupRoots.v1.has('memory') ? 1 : 2
+  if (cgroupVersion !== nodeVersion)
+    throw new HepwrapError(
+      'HW_CGROUP_FAILED',
+      `the engine uses cgroup v${cgroupVersion}, this node has v${nodeVersion}`,
+    )
+  if (cgroupDriver !== 'cgroupfs' && cgroupDriver !== 'systemd')
+    throw new HepwrapError(
+      'HW_CGROUP_FAILED',
+      `the engine has no cgroup driver (${cgroupDriver}): is it rootless?`,
+    )
+  if (cgroupDriver === 'systemd' && !hasSystemd())
+    throw new HepwrapError(
+      'HW_CGROUP_FAILED',
+      "the engine's cgroup driver is systemd, and systemd does not run here",
+    )
+  return `${cgroupDriver}, cgroup v${cgroupVersion}`
+}
+
+/** sd_booted(3) */
+function hasSystemd(): boolean {
+  try {
+    statfsSync('/run/systemd/system')
+    return true
+  } catch {
+    return false
+  }
+}
+
+const MEMORY_LIMIT = 64 * 1024 * 1024
+
+async function proveMemoryLimit(daemon: Daemon): Promise<string> {
+  const asked = 4 * MEMORY_LIMIT
+  const { usage } = await probeLimit(daemon, { memoryBytes: MEMORY_LIMIT }, [
+    'probe-memory',
+    String(asked),
+  ])
+  if ((usage?.oomKills ?? 0) === 0)
+    throw new HepwrapError(
+      'HW_CGROUP_FAILED',
+      `a container with ${MEMORY_LIMIT} bytes was given ${asked}`,
+    )
+  return `a container with 64 MiB that took 256 MiB was ended by the kernel; peak ${usage?.memoryPeakBytes ?? 0} bytes`
+}
+
+async function proveCpuLimit(daemon: Daemon): Promise<string> {
+  const wallMs = 1000
+  const cpus = 0.5
+  const { usage }: Probe = await probeLimit(daemon, { cpus }, ['probe-cpu', String(wallMs)])
+  const usedMs = ((usage?.cpuUserUsec ?? 0) + (usage?.cpuSystemUsec ?? 0)) / 1000
+  const most = wallMs * cpus * 1.5
+  if (usedMs <= 0 || usedMs > most)
+    throw new HepwrapError(
+      'HW_CGROUP_FAILED',
+      `a container with ${cpus} cpus used ${usedMs} ms of cpu time in ${wallMs} ms`,
+    )
+  return `a container with ${cpus} cpus used ${Math.round(usedMs)} ms of cpu time in ${wallMs} ms`
+}
+
+async function examineAggregator({ config }: Daemon): Promise<string> {
+  const url = config.accounting.aggregator
+  if (url === '') return "none configured: records stay in this node's ledger"
+  const reply = await fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(5000) })
+  if (!reply.ok) throw new HepwrapError('HW_INTERNAL', `${url} answers ${reply.status}`)
+  return `${url} answers`
+}

@@ -1,0 +1,126 @@
+// What any user may ask: his containers, his records, the images he may run.
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsync } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import { HepwrapError, quote } from '../base/errors.js'
+import { signalNumber } from '../base/signals.js'
+import type { Caller } from '../identity/caller.js'
+import { parseImageRef } from '../plan/image-ref.js'
+import { isAllowedImage } from '../policy/policy.js'
+import type { LiveRun } from '../run/live-runs.js'
+import { KillRequest, StopRequest, type ContainerRow, type ImageRow } from '../wire/job-api.js'
+import { RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
+import type { Scope } from '../accounting/ledger.js'
+import type { Daemon } from './compose.js'
+
+/** The containers that `ps -a` shows at most, newest first; `hepwrap acct` has all. */
+const MAX_ROWS = 1000
+const ById = Type.Object({ id: Type.String({ maxLength: 64 }) })
+const PsQuery = Type.Object(
+  { all: Type.Optional(Type.String({ maxLength: 5 })) },
+  { additionalProperties: false },
+)
+
+const scopeOf = ({ uid }: Caller): Scope => ({ uid: uid === 0 ? undefined : uid })
+
+export const userRoutes =
+  (daemon: Daemon): FastifyPluginAsync =>
+  async (app) => {
+    app.get<{ Querystring: { all?: string } }>(
+      '/v1/containers',
+      { schema: { querystring: PsQuery } },
+      async ({ caller, query }) => listContainers(caller, query.all === 'true', daemon),
+    )
+    app.post<{ Params: { id: string }; Body: StopRequest }>(
+      '/v1/containers/:id/stop',
+      { schema: { params: ById, body: StopRequest } },
+      async ({ caller, params, body }) => {
+        const run = findOwn(caller, params.id, daemon)
+        const seconds = body.timeout_s ?? daemon.config.node.stop_timeout_s
+        run.end({ code: 'HW_STOPPED', message: 'ended by hepwrap stop', graceMs: seconds * 1000 })
+        await run.ended
+        return { id: run.runId }
+      },
+    )
+    app.post<{ Params: { id: string }; Body: KillRequest }>(
+      '/v1/containers/:id/kill',
+      { schema: { params: ById, body: KillRequest } },
+      async ({ caller, params, body }) => {
+        const name = body.signal ?? 'SIGKILL'
+        const signal = signalNumber(name)
+        if (signal === undefined)
+          throw new HepwrapError('HW_OPTION_INVALID', `there is no signal ${quote(name)}`)
+        const run = findOwn(caller, params.id, daemon)
+        run.forward(signal)
+        return { id: run.runId }
+      },
+    )
+    app.get('/v1/images', async (): Promise<readonly ImageRow[]> => listImages(daemon))
+    app.get<{ Querystring: RecordsQuery }>(
+      '/v1/records',
+      { schema: { querystring: RecordsQuery } },
+      async ({ caller, query }, reply) => {
+        const records = daemon.ledger.read(query, scopeOf(caller)) // refuses a bad filter before the reply begins
+        return reply.type('application/x-ndjson').send(Readable.from(lines(records)))
+      },
+    )
+  }
+
+function* lines(records: Iterable<UsageRecord>): Iterable<string> {
+  for (const record of records) yield `${JSON.stringify(record)}\n`
+}
+
+function listContainers(caller: Caller, all: boolean, { ledger }: Daemon): readonly ContainerRow[] {
+  return ledger.newest(scopeOf(caller), all ? MAX_ROWS : 'running').map((record) => ({
+    id: record.id,
+    name: record.name,
+    user: record.user,
+    uid: record.uid,
+    job_id: record.job_id,
+    step_id: record.step_id,
+    image: record.image,
+    command: record.command,
+    state: record.state,
+    created_at: record.created_at,
+    started_at: record.started_at,
+    ended_at: record.ended_at,
+    exit_code: record.exit_code,
+  }))
+}
+
+/** A live run by its id, an unambiguous prefix of it, or its --name. Another user's is as absent as one that never was. */
+function findOwn(caller: Caller, wanted: string, { live, ledger }: Daemon): LiveRun {
+  const mine = live.all().filter((run) => caller.uid === 0 || run.caller.uid === caller.uid)
+  const byId = /^[0-9a-f]{4,32}$/.test(wanted)
+    ? mine.filter((run) => run.runId.startsWith(wanted))
+    : []
+  const found =
+    byId.length > 0 || wanted === '' ? byId : mine.filter((run) => nameOf(run, ledger) === wanted)
+  const [run, another] = found
+  if (run === undefined)
+    throw new HepwrapError(
+      'HW_NOT_FOUND',
+      `you have no running container ${quote(wanted)} on this node`,
+    )
+  if (another !== undefined)
+    throw new HepwrapError(
+      'HW_NOT_FOUND',
+      `${quote(wanted)} means ${found.length} containers; write more of the id`,
+    )
+  return run
+}
+
+const nameOf = (run: LiveRun, ledger: Daemon['ledger']): string | null =>
+  ledger.findByPrefix(run.runId, { uid: undefined }, 1)[0]?.name ?? null
+
+async function listImages({ engine, config }: Daemon): Promise<readonly ImageRow[]> {
+  const images = await engine.listImages()
+  return images
+    .filter(({ name, digest }) => isAllowedImage(parseImageRef(name), digest, config))
+    .map(({ name, id, digest, sizeBytes }) => ({
+      name,
+      id,
+      digest: digest ?? null,
+      size_bytes: sizeBytes,
+    }))
+}

@@ -1,0 +1,204 @@
+// The Docker Engine API through dockerode. Every answer is translated here; nothing of dockerode's leaves the room.
+import type { Duplex } from 'node:stream'
+import { Readable } from 'node:stream'
+import Docker from 'dockerode'
+import type { ContainerId } from '../base/ids.js'
+import { pullName, type ImageRef } from '../plan/image-ref.js'
+import { createOptions } from './create-options.js'
+import { engineError, isNotFound, pullError } from './engine-errors.js'
+import type {
+  Engine,
+  EngineFacts,
+  ImageFacts,
+  ListedImage,
+  OwnContainer,
+  PullProgress,
+} from './engine.js'
+
+export const RUN_LABEL = 'hepwrap.run'
+export const NODE_LABEL = 'hepwrap.node'
+
+export interface DockerEngineOptions {
+  readonly socketPath: string
+  /** The value of our node label, "cluster/node": what tells our containers from another node's on the same engine. */
+  readonly node: string
+}
+
+export function createDockerEngine({ socketPath, node }: DockerEngineOptions): Engine {
+  const docker = new Docker({ socketPath })
+  const container = (id: string) => docker.getContainer(id)
+
+  return {
+    facts: () => attempt('ask the engine for its version', () => readFacts(docker)),
+    findImage: (ref) => attempt('inspect the image', () => findImage(docker, ref)),
+    pullImage: (ref, onProgress, signal) => pullImage(docker, ref, onProgress, signal),
+    listImages: () => attempt('list the images', () => listImages(docker)),
+    importImage: (tar, ref) => attempt('import an image', () => importImage(docker, tar, ref)),
+    create: (spec) =>
+      attempt('create the container', async () => {
+        const { id } = await docker.createContainer(createOptions(spec))
+        return id as ContainerId
+      }),
+    attach: (id, stdin) =>
+      attempt('attach to the container', async () => {
+        const stream = await container(id).attach({
+          stream: true,
+          stdin,
+          stdout: true,
+          stderr: true,
+          hijack: true,
+        })
+        return stream as Duplex
+      }),
+    start: (id) => attempt('start the container', async () => void (await container(id).start())),
+    wait: (id) =>
+      attempt('wait for the container', async () => {
+        const answer = (await container(id).wait()) as { StatusCode: number }
+        return answer.StatusCode
+      }),
+    resize: (id, rows, columns) =>
+      attempt(
+        'resize the terminal',
+        async () => void (await container(id).resize({ h: rows, w: columns })),
+      ),
+    kill: (id, signal) =>
+      attempt('signal the container', async () => void (await container(id).kill({ signal }))),
+    remove: (id) => attempt('remove the container', () => remove(docker, id)),
+    listOwn: () => attempt('list our containers', () => listOwn(docker, node)),
+  }
+}
+
+async function attempt<T>(what: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action()
+  } catch (thrown) {
+    throw engineError(what, thrown)
+  }
+}
+
+interface RawVersion {
+  readonly Version: string
+  readonly ApiVersion: string
+  readonly Os: string
+  readonly Arch: string
+  readonly Components?: readonly { readonly Name: string }[]
+}
+interface RawInfo {
+  readonly CgroupDriver?: string
+  readonly CgroupVersion?: string
+}
+
+async function readFacts(docker: Docker): Promise<EngineFacts> {
+  const [version, info] = (await Promise.all([docker.version(), docker.info()])) as [
+    RawVersion,
+    RawInfo,
+  ]
+  const isPodman = version.Components?.some(({ Name }) => Name.startsWith('Podman')) ?? false
+  return {
+    name: isPodman ? 'podman' : 'docker',
+    version: version.Version,
+    apiVersion: version.ApiVersion,
+    cgroupDriver: info.CgroupDriver ?? 'none',
+    cgroupVersion: Number(info.CgroupVersion ?? '1'),
+    platform: `${version.Os}/${version.Arch}`,
+  }
+}
+
+async function findImage(docker: Docker, ref: ImageRef): Promise<ImageFacts | undefined> {
+  try {
+    const image = await docker.getImage(pullName(ref)).inspect()
+    const config = image.Config as Partial<Docker.ImageInspectInfo['Config']> | null
+    return {
+      id: image.Id,
+      digest: digestUnder(ref, image.RepoDigests as string[] | null),
+      entrypoint: asWords(config?.Entrypoint),
+      command: asWords(config?.Cmd),
+      workdir: config?.WorkingDir ?? '',
+      platform: `${image.Os}/${image.Architecture}`,
+      sizeBytes: image.Size,
+    }
+  } catch (thrown) {
+    if (isNotFound(thrown)) return undefined
+    throw thrown
+  }
+}
+
+const asWords = (value: string | string[] | null | undefined): readonly string[] =>
+  typeof value === 'string' ? [value] : (value ?? [])
+
+/** The digest of `name@sha256:…` among RepoDigests where the name is the one asked for. */
+function digestUnder(ref: ImageRef, repoDigests: readonly string[] | null): string | undefined {
+  const names = new Set([`${ref.name}@`, `${ref.familiar}@`])
+  const found = repoDigests?.find((entry) => names.has(entry.slice(0, entry.indexOf('@') + 1)))
+  return found?.slice(found.indexOf('@') + 1)
+}
+
+async function pullImage(
+  docker: Docker,
+  ref: ImageRef,
+  onProgress: (progress: PullProgress) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const stream = (await docker.pull(pullName(ref), { abortSignal: signal })) as Readable
+    await new Promise<void>((resolve, reject) => {
+      docker.modem.followProgress(
+        stream,
+        (error) => (error === null || error === undefined ? resolve() : reject(error)),
+        (event: { status?: string; progressDetail?: { current?: number; total?: number } }) => {
+          const { current, total } = event.progressDetail ?? {}
+          onProgress({
+            status: event.status ?? '',
+            ...(current === undefined ? {} : { current }),
+            ...(total === undefined ? {} : { total }),
+          })
+        },
+      )
+    })
+  } catch (thrown) {
+    throw pullError(ref.text, thrown)
+  }
+}
+
+async function listImages(docker: Docker): Promise<readonly ListedImage[]> {
+  const images = await docker.listImages()
+  return images.flatMap(({ Id, RepoTags, RepoDigests, Size }) =>
+    ((RepoTags as string[] | null) ?? [])
+      .filter((name) => name !== '<none>:<none>')
+      .map((name) => {
+        const repository = name.slice(0, name.lastIndexOf(':'))
+        const digest = RepoDigests?.find((entry) => entry.startsWith(`${repository}@`))
+        return { name, id: Id, digest: digest?.slice(repository.length + 1), sizeBytes: Size }
+      }),
+  )
+}
+
+async function importImage(docker: Docker, tar: Buffer, ref: ImageRef): Promise<void> {
+  const stream = (await docker.importImage(Readable.from([tar]) as unknown as string, {
+    repo: ref.familiar,
+    ...(ref.tag === undefined ? {} : { tag: ref.tag }),
+  })) as Readable
+  await new Promise<void>((resolve, reject) => {
+    docker.modem.followProgress(stream, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+async function remove(docker: Docker, id: string): Promise<void> {
+  try {
+    await docker.getContainer(id).remove({ force: true, v: true })
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown
+  }
+}
+
+async function listOwn(docker: Docker, node: string): Promise<readonly OwnContainer[]> {
+  const containers = await docker.listContainers({
+    all: true,
+    filters: { label: [RUN_LABEL, `${NODE_LABEL}=${node}`] },
+  })
+  return containers.map(({ Id, Labels, State }) => ({
+    id: Id as ContainerId,
+    runId: Labels[RUN_LABEL] ?? '',
+    running: State === 'running',
+  }))
+}

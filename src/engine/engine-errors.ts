@@ -1,0 +1,79 @@
+// Engine failures in our words. Only this room sees an HTTP status or an errno of the engine's socket.
+import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
+
+/** What dockerode rejects with: an HTTP status and message, or an errno of the socket. */
+interface EngineFailure {
+  readonly statusCode?: number
+  readonly code?: string
+  readonly message: string
+  readonly json?: { readonly message?: string }
+}
+
+const CONNECTION_ERRORS = new Set([
+  'ECONNREFUSED',
+  'ENOENT',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'EACCES',
+])
+
+/** Reports whether the engine said that the thing asked for does not exist. */
+export const isNotFound = (thrown: unknown): boolean => failure(thrown).statusCode === 404
+
+/** `attempt` says what was tried: "create the container". */
+export function engineError(attempt: string, thrown: unknown): HepwrapError {
+  if (thrown instanceof HepwrapError) return thrown
+  const { statusCode, code } = failure(thrown)
+  if (statusCode === undefined && code !== undefined && CONNECTION_ERRORS.has(code))
+    return new HepwrapError('HW_ENGINE_DOWN', `the container engine does not answer (${code})`, {
+      cause: thrown,
+    })
+  return new HepwrapError('HW_ENGINE_FAILED', `cannot ${attempt}: ${oneLine(thrown)}`, {
+    cause: thrown,
+  })
+}
+
+/** How registries' failures read after they went through an engine; first match wins. */
+const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
+  [
+    /no matching manifest for|does not match the specified platform|no image found in .* for architecture/i,
+    'HW_IMAGE_PLATFORM',
+    'has no variant for this node',
+  ],
+  [
+    /unauthorized|authentication required|no basic auth credentials|denied: |403 forbidden/i,
+    'HW_REGISTRY_AUTH',
+    'is denied by its registry',
+  ],
+  [
+    /manifest.*(unknown|not found)|repository .*not found|name unknown|not found: |does not exist/i,
+    'HW_IMAGE_NOT_FOUND',
+    'is not in its registry',
+  ],
+  [
+    /dial tcp|connection refused|no such host|i\/o timeout|TLS handshake timeout|deadline exceeded|server misbehaving|unreachable|EOF$|Client\.Timeout|received unexpected HTTP status: 5/i,
+    'HW_REGISTRY_DOWN',
+    'cannot be pulled: its registry does not answer',
+  ],
+]
+
+export function pullError(image: string, thrown: unknown): HepwrapError {
+  const translated = engineError('pull', thrown)
+  if (translated.code === 'HW_ENGINE_DOWN') return translated
+  const text = oneLine(thrown)
+  for (const [pattern, code, words] of PULL_FAILURES)
+    if (pattern.test(text))
+      return new HepwrapError(code, `image ${quote(image)} ${words}: ${text}`, { cause: thrown })
+  return new HepwrapError('HW_PULL_FAILED', `image ${quote(image)} cannot be pulled: ${text}`, {
+    cause: thrown,
+  })
+}
+
+const failure = (thrown: unknown): EngineFailure =>
+  thrown instanceof Error ? thrown : { message: String(thrown) }
+
+function oneLine(thrown: unknown): string {
+  const { json, message } = failure(thrown)
+  return (json?.message ?? message).replace(/\s+/g, ' ').trim().slice(0, 500)
+}

@@ -1,0 +1,63 @@
+// RunPlan and a resolved image to what the engine is asked for; pure.
+import { HepwrapError, quote } from '../base/errors.js'
+import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
+import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import { containerName } from './undo.js'
+
+export const INIT_TARGET = '/.hepwrap/init'
+export const GATE_TARGET = '/.hepwrap/gate'
+
+export interface SpecParts {
+  readonly plan: RunPlan
+  readonly image: ImageFacts
+  /** "cluster/node" */
+  readonly node: string
+  readonly runtime: string
+  /** Ours: init, gate, passwd, group; then the staged mounts of the plan. */
+  readonly binds: readonly BindMount[]
+}
+
+export function containerSpec({ plan, image, node, runtime, binds }: SpecParts): ContainerSpec {
+  const { caller } = plan
+  const tmpfs = plan.mounts.flatMap((mount) => (mount.kind === 'tmpfs' ? [mount] : []))
+  return {
+    name: containerName(plan.runId),
+    imageId: image.id,
+    argv: [INIT_TARGET, ...commandOf(plan, image)],
+    env: plan.env,
+    labels: { ...plan.labels, [RUN_LABEL]: plan.runId, [NODE_LABEL]: node },
+    uid: caller.uid,
+    gid: caller.gid,
+    groups: caller.groups,
+    tty: plan.tty,
+    interactive: plan.interactive,
+    network: plan.network,
+    readOnlyRootfs: plan.readOnlyRootfs,
+    shmSizeBytes: plan.shmSizeBytes,
+    ulimits: plan.ulimits,
+    mounts: [...binds, ...tmpfs],
+    runtime,
+  }
+}
+
+/** Docker's rule: a command replaces the image's; an entrypoint, even an empty one, drops the image's command too. */
+export function commandOf(
+  plan: Pick<RunPlan, 'entrypoint' | 'args' | 'image'>,
+  image: ImageFacts,
+): readonly string[] {
+  const entrypoint =
+    plan.entrypoint === undefined
+      ? image.entrypoint
+      : plan.entrypoint === ''
+        ? []
+        : [plan.entrypoint]
+  const args = plan.args.length > 0 || plan.entrypoint !== undefined ? plan.args : image.command
+  const command = [...entrypoint, ...args]
+  if (command.length === 0 || command[0] === '')
+    throw new HepwrapError(
+      'HW_COMMAND_MISSING',
+      `image ${quote(plan.image.text)} names no command and none was given`,
+    )
+  return command
+}

@@ -1,0 +1,151 @@
+// The gate: a unix socket of the run's own, mounted into the container, on which our init waits for `go`.
+// The kernel says who connected (SO_PEERCRED), so the daemon learns the host pid of PID 1 without asking the engine.
+// The protocol is in native/init.c. What init says is as good as what the user says: it ends his own run only.
+import { chmodSync, chownSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { HepwrapError } from '../base/errors.js'
+import { peerCredentials } from '../kernel/peercred.js'
+import { closeFd, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
+
+const SIGKILL = 9
+const MAX_LINE_BYTES = 256
+
+/** How the command ended, in init's words. */
+export type InitReport =
+  | { readonly kind: 'exited'; readonly status: number }
+  | { readonly kind: 'signaled'; readonly signal: number }
+  /** The command could not be executed, or its directory not entered. */
+  | { readonly kind: 'failed'; readonly step: 'exec' | 'chdir'; readonly errno: number }
+  /** Init died without a word: SIGKILL from outside. */
+  | { readonly kind: 'killed' }
+
+export interface Init {
+  readonly pid: number
+  go(umask: number, workdir: string): void
+  signal(signal: number): void
+  /** SIGKILL of PID 1 ends the whole pid namespace (pid_namespaces(7)). */
+  kill(): void
+  /** Resolves when the connection ends: init is dead or dying. */
+  readonly ended: Promise<InitReport>
+}
+
+export interface Gate {
+  /** Resolves with the first and only peer. */
+  readonly connected: Promise<Init>
+  close(): void
+}
+
+/** Listens at `path` (in a directory that only root can enter); only `uid` may pass. */
+export async function openGate(path: string, uid: number, gid: number): Promise<Gate> {
+  const server = createServer({ pauseOnConnect: true })
+  let socket: Socket | undefined
+  const connected = new Promise<Init>((resolve, reject) => {
+    server.once('error', reject)
+    server.once('connection', (peer: Socket) => {
+      socket = peer
+      server.close()
+      try {
+        resolve(createInit(peer, uid))
+      } catch (thrown) {
+        peer.destroy()
+        reject(thrown as Error)
+      }
+    })
+  })
+  connected.catch(() => undefined) // awaited only once the container has been started
+  await listen(server, path)
+  chownSync(path, uid, gid)
+  chmodSync(path, 0o600)
+  return {
+    connected,
+    close: () => {
+      server.close()
+      socket?.destroy()
+    },
+  }
+}
+
+const listen = (server: Server, path: string) =>
+  new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+
+function createInit(socket: Socket, uid: number): Init {
+  const fd = fdOf(socket)
+  const peer = peerCredentials(fd)
+  if (peer.uid !== uid || peer.pid <= 0)
+    throw new HepwrapError('HW_INTERNAL', `uid ${peer.uid} at the gate of a run of uid ${uid}`)
+  const pidfd = peerPidfd(fd) ?? openPidfd(peer.pid)
+  const ended = readReport(socket).finally(() => closeFd(pidfd))
+  let isOpen = true
+  void ended.then(() => (isOpen = false))
+  const send = (line: string) => {
+    if (isOpen && !socket.destroyed) socket.write(line)
+  }
+  return {
+    pid: peer.pid,
+    go: (umask, workdir) =>
+      send(`go ${umask.toString(8).padStart(3, '0')} ${escapeWord(workdir)}\n`),
+    signal: (signal) => send(`signal ${signal}\n`),
+    kill: () => {
+      if (isOpen) sendSignal(pidfd, SIGKILL)
+    },
+    ended,
+  }
+}
+
+/** Node has no public way to a socket's descriptor; `_handle.fd` is what there is on Node 20 and 22. */
+export function fdOf(socket: Socket): number {
+  const { _handle: handle } = socket as unknown as { _handle?: { fd?: unknown } | null }
+  if (typeof handle?.fd !== 'number' || handle.fd < 0)
+    throw new HepwrapError('HW_CALLER_UNKNOWN', 'the connection is gone')
+  return handle.fd
+}
+
+/** %XX for what would end a word or a line; init undoes it byte by byte. */
+export const escapeWord = (text: string): string =>
+  [...Buffer.from(text)]
+    .map((byte) =>
+      byte <= 0x20 || byte >= 0x7f || byte === 0x25
+        ? `%${byte.toString(16).padStart(2, '0').toUpperCase()}`
+        : String.fromCharCode(byte),
+    )
+    .join('')
+
+function readReport(socket: Socket): Promise<InitReport> {
+  return new Promise((resolve) => {
+    let report: InitReport = { kind: 'killed' }
+    let text = ''
+    socket.setEncoding('latin1')
+    socket.on('data', (chunk: string) => {
+      text += chunk
+      const lines = text.split('\n')
+      text = (lines.pop() ?? '').slice(0, MAX_LINE_BYTES)
+      for (const line of lines) report = parseReport(line) ?? report
+    })
+    socket.on('error', () => undefined) // 'close' follows
+    socket.on('close', () => resolve(report))
+    socket.resume()
+  })
+}
+
+/** One line of init's; undefined for `ready` and for what is none of ours. */
+export function parseReport(line: string): InitReport | undefined {
+  const match = /^(exit|signaled|exec|chdir) ([0-9]{1,3})$/.exec(line)
+  if (match === null) return undefined
+  const value = Number(match[2])
+  switch (match[1]) {
+    case 'exit':
+      return value <= 255 ? { kind: 'exited', status: value } : undefined
+    case 'signaled':
+      return value >= 1 && value <= 64 ? { kind: 'signaled', signal: value } : undefined
+    case 'exec':
+      return { kind: 'failed', step: 'exec', errno: value }
+    default:
+      return { kind: 'failed', step: 'chdir', errno: value }
+  }
+}

@@ -1,0 +1,89 @@
+// One image made ready: found on the node or pulled, once for however many tasks wait for it at the same time.
+import { HepwrapError, quote } from '../base/errors.js'
+import type { Engine, ImageFacts, PullProgress } from '../engine/engine.js'
+import { pullName, type ImageRef } from '../plan/image-ref.js'
+import type { PullMode } from '../wire/run-api.js'
+
+export interface ImageWish {
+  readonly ref: ImageRef
+  readonly pull: PullMode
+  readonly onProgress: (progress: PullProgress) => void
+  /** Aborted when this waiter no longer cares. */
+  readonly signal: AbortSignal
+}
+
+export interface ReadyImage {
+  readonly image: ImageFacts
+  /** Undefined: nothing was pulled. */
+  readonly isPulled: boolean
+}
+
+export interface ImageStore {
+  ensure(wish: ImageWish): Promise<ReadyImage>
+}
+
+interface SharedPull {
+  readonly finished: Promise<void>
+  readonly listeners: Set<ImageWish['onProgress']>
+  readonly abort: AbortController
+}
+
+export function createImageStore(engine: Engine): ImageStore {
+  const pulls = new Map<string, SharedPull>()
+
+  const startPull = (ref: ImageRef): SharedPull => {
+    const key = pullName(ref)
+    const listeners: SharedPull['listeners'] = new Set()
+    const abort = new AbortController()
+    const tell = (progress: PullProgress) => listeners.forEach((listener) => listener(progress))
+    const finished = engine.pullImage(ref, tell, abort.signal).finally(() => pulls.delete(key))
+    finished.catch(() => undefined) // every waiter sees it; there may be none left
+    const pull = { finished, listeners, abort }
+    pulls.set(key, pull)
+    return pull
+  }
+
+  const pullTogether = async ({ ref, onProgress, signal }: ImageWish): Promise<void> => {
+    const pull = pulls.get(pullName(ref)) ?? startPull(ref)
+    pull.listeners.add(onProgress)
+    try {
+      await abortable(pull.finished, signal)
+    } finally {
+      pull.listeners.delete(onProgress)
+      if (pull.listeners.size === 0) pull.abort.abort()
+    }
+  }
+
+  return {
+    ensure: async (wish) => {
+      const { ref, pull } = wish
+      const present = pull === 'always' ? undefined : await engine.findImage(ref)
+      if (present !== undefined) return { image: present, isPulled: false }
+      if (pull === 'never')
+        throw new HepwrapError('HW_IMAGE_ABSENT', `image ${quote(ref.text)} is not on this node`)
+      await pullTogether(wish)
+      const pulled = await engine.findImage(ref)
+      if (pulled === undefined)
+        throw new HepwrapError(
+          'HW_IMAGE_NOT_FOUND',
+          `image ${quote(ref.text)} vanished after its pull`,
+        )
+      return { image: pulled, isPulled: true }
+    },
+  }
+}
+
+/** `work`, unless `signal` is first; then its reason is thrown and `work` goes on alone. */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted()
+  let onAbort: () => void = () => undefined
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason as Error)
+    signal.addEventListener('abort', onAbort, { once: true })
+  })
+  try {
+    return await Promise.race([work, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

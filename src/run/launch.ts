@@ -1,0 +1,213 @@
+// From an admitted run to an init that waits at the gate inside the run's cgroup: everything up to the first instruction
+// of image or user. What it makes is undone by run id (run/undo.ts), whatever point it reached.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import { HepwrapError, quote } from '../base/errors.js'
+import { enterPlacement, makePlacement } from '../cgroup/placement.js'
+import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
+import { lookupGroup, lookupUser } from '../kernel/accounts.js'
+import { groupText, passwdText } from '../mounts/passwd.js'
+import { stageMounts, unstageMounts } from '../mounts/staging.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
+import type { ContainerId } from '../base/ids.js'
+import type { Admission } from './admit.js'
+import { containerSpec, GATE_TARGET, INIT_TARGET } from './container-spec.js'
+import { openGate, type Gate, type Init } from './gate.js'
+import { abortable } from './image-store.js'
+import type { LiveRun } from './live-runs.js'
+import type { RunClient, RunDeps } from './run-deps.js'
+import type { Stopwatch } from './stopwatch.js'
+import { runDirectory } from './undo.js'
+
+export interface Launch {
+  readonly spec: ContainerSpec
+  readonly workdir: string
+  readonly containerId: ContainerId
+  readonly stdio: Duplex
+  readonly init: Init
+  /** Settles when the engine's start call has returned. */
+  readonly started: Promise<void>
+}
+
+export interface LaunchParts {
+  readonly admission: Admission
+  readonly image: ImageFacts
+  readonly live: LiveRun
+  readonly watch: Stopwatch
+  readonly deps: RunDeps
+}
+
+export async function readyImage(
+  { plan }: Admission,
+  client: RunClient,
+  live: LiveRun,
+  deps: RunDeps,
+): Promise<{ image: ImageFacts; isPulled: boolean }> {
+  const ready = await deps.images.ensure({
+    ref: plan.image,
+    pull: plan.pull,
+    signal: live.ending,
+    onProgress: (progress) => client.event({ kind: 'pull', image: plan.image.text, ...progress }),
+  })
+  const { image } = ready
+  if (!isAllowedImage(plan.image, image.digest, deps.config))
+    throw new HepwrapError(
+      'HW_IMAGE_REFUSED',
+      `image ${quote(plan.image.text)} is not allowed on this site: its digest is ${image.digest ?? 'unknown'}`,
+    )
+  const { platform } = await deps.engineFacts()
+  if (image.platform !== platform)
+    throw new HepwrapError(
+      'HW_IMAGE_PLATFORM',
+      `image ${quote(plan.image.text)} is for ${image.platform}; this node is ${platform}`,
+    )
+  return ready
+}
+
+export async function launch(parts: LaunchParts): Promise<Launch> {
+  const { admission, image, live, watch, deps } = parts
+  const { plan, placement } = admission
+  const directory = runDirectory(deps.config.node.run_dir, plan.runId)
+  const limits = {
+    ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
+    ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
+  }
+  await makePlacement(placement, limits)
+  watch.lap('cgroup')
+  mkdirSync(directory, { mode: 0o700 })
+  const gate = await openGate(join(directory, 'gate'), plan.caller.uid, plan.caller.gid)
+  try {
+    const binds = [...(await ownBinds(plan, directory, deps)), ...stage(plan, directory, deps)]
+    const spec = containerSpec({
+      plan,
+      image,
+      node: nodeLabel(deps),
+      runtime: deps.config.engine.runtime,
+      binds,
+    })
+    watch.lap('mounts')
+    live.ending.throwIfAborted()
+    const containerId = await deadline(deps, 'create', deps.engine.create(spec))
+    watch.lap('create')
+    const stdio = await deadline(deps, 'attach', deps.engine.attach(containerId, plan.interactive))
+    watch.lap('attach')
+    live.ending.throwIfAborted()
+    const started = deps.engine.start(containerId).then(() => unstageMounts(directory))
+    started.catch(() => undefined) // seen by meetInit, or by nobody once init is there
+    const init = await abortable(meetInit(gate, started, containerId, deps), live.ending)
+    watch.lap('start')
+    await enterPlacement(placement, init.pid)
+    watch.lap('enter')
+    const workdir = plan.workdir ?? (image.workdir || '/')
+    return { spec, workdir, containerId, stdio, init, started }
+  } catch (thrown) {
+    gate.close()
+    throw thrown
+  }
+}
+
+export const nodeLabel = ({ config }: Pick<RunDeps, 'config'>): string =>
+  `${config.node.cluster}/${config.node.name}`
+
+/** What every container gets of ours: the init, its gate, and who the user is. */
+async function ownBinds(
+  plan: RunPlan,
+  directory: string,
+  { initPath }: RunDeps,
+): Promise<readonly BindMount[]> {
+  const { caller } = plan
+  const gids = [...new Set([caller.gid, ...caller.groups])]
+  const [user, ...names] = await Promise.all([
+    lookupUser(caller.uid),
+    ...gids.map((gid) => lookupGroup(gid)),
+  ])
+  const groups = gids.map((gid, index) => ({ gid, name: names[index] }))
+  const person = {
+    uid: caller.uid,
+    gid: caller.gid,
+    name: user?.name,
+    home: plan.home ?? user?.home,
+    shell: plan.shell ?? user?.shell,
+  }
+  const write = (name: string, text: string): string => {
+    const path = join(directory, name)
+    writeFileSync(path, text, { flag: 'wx', mode: 0o644 })
+    return path
+  }
+  return [
+    ownBind(initPath, INIT_TARGET),
+    ownBind(join(directory, 'gate'), GATE_TARGET),
+    ownBind(write('passwd', passwdText(person)), '/etc/passwd'),
+    ownBind(write('group', groupText(person, groups)), '/etc/group'),
+  ]
+}
+
+const ownBind = (source: string, target: string): BindMount => ({
+  kind: 'bind',
+  source,
+  target,
+  readOnly: true,
+  propagation: 'rprivate',
+})
+
+function stage(plan: RunPlan, directory: string, deps: RunDeps): readonly BindMount[] {
+  const wanted = plan.mounts.flatMap((mount) => (mount.kind === 'tmpfs' ? [] : [mount]))
+  const { staged, skipped } = stageMounts(wanted, {
+    caller: plan.caller,
+    runDirectory: directory,
+    denied: deniedMountPaths(deps.config),
+  })
+  for (const { target, reason } of skipped)
+    deps.log.info({ runId: plan.runId, target }, `mount left out: ${reason}`)
+  return staged.map((mount) => ({ kind: 'bind', ...mount }))
+}
+
+/** Whoever is first: init at the gate, the engine's refusal, a container that died on its way, or the time-out. */
+async function meetInit(
+  gate: Gate,
+  started: Promise<void>,
+  containerId: ContainerId,
+  deps: RunDeps,
+): Promise<Init> {
+  const failed = started.then(() => diedAtStart(containerId, deps))
+  failed.catch(() => undefined)
+  return deadline(deps, 'start', Promise.race([gate.connected, failed]))
+}
+
+/** The engine says it started, so init connects within milliseconds; if not, the container has an end to tell of. */
+async function diedAtStart(containerId: ContainerId, { engine }: RunDeps): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  const status = await engine.wait(containerId)
+  await new Promise((resolve) => setTimeout(resolve, 100)) // init may have passed the gate and ended by now
+  throw new HepwrapError(
+    'HW_ENGINE_FAILED',
+    `the container ended with status ${status} before its command began`,
+  )
+}
+
+async function deadline<T>(
+  { config, orphans }: RunDeps,
+  what: string,
+  work: Promise<T>,
+): Promise<T> {
+  const seconds = config.node.start_timeout_s
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      orphans.suspect() // the engine may still do what it was asked
+      reject(
+        new HepwrapError(
+          'HW_START_TIMEOUT',
+          `the container engine did not ${what} the container in ${seconds} s`,
+        ),
+      )
+    }, seconds * 1000)
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

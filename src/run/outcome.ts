@@ -1,0 +1,125 @@
+// How a run ended, in sacct's words and in an exit status: one pure function, so that all endings are told alike.
+import { constants } from 'node:os'
+import { quote, REASONS, type ReasonCode } from '../base/errors.js'
+import type { RecordState } from '../wire/usage-api.js'
+import type { InitReport } from './gate.js'
+import type { Ending } from './live-runs.js'
+
+export interface EndFacts {
+  readonly report: InitReport
+  /** Who asked for the end, if anybody. */
+  readonly ending: Ending | undefined
+  readonly oomKills: number | undefined
+  /** The client forwarded a signal that usually ends a program. */
+  readonly wasSignaled: boolean
+  /** The job's time limit has passed. */
+  readonly timeIsUp: boolean
+  /** argv[0] and the working directory, for messages. */
+  readonly program: string
+  readonly workdir: string
+}
+
+export interface Outcome {
+  readonly state: RecordState
+  readonly reason: ReasonCode | null
+  /** The exit status of `hepwrap run`. */
+  readonly exit: number
+  readonly exitCode: number | null
+  readonly signal: number | null
+  /** What the client prints; undefined where the command's own status says it all. */
+  readonly message: string | undefined
+}
+
+export function outcomeOf(facts: EndFacts): Outcome {
+  const { report, ending, oomKills } = facts
+  if (report.kind === 'failed')
+    return report.step === 'exec' ? execFailed(facts, report.errno) : chdirFailed(facts, report.errno)
+  const status = statusOf(report)
+  if ((oomKills ?? 0) > 0)
+    return {
+      ...status,
+      state: 'OUT_OF_MEMORY',
+      reason: 'HW_OOM_KILLED',
+      message: oomMessage(oomKills ?? 0),
+    }
+  if (facts.timeIsUp && (ending !== undefined || status.exit !== 0))
+    return { ...status, state: 'TIMEOUT', reason: 'HW_TIME_LIMIT', message: ending?.message }
+  if (ending !== undefined) return endedOnRequest(status, ending)
+  if (status.exit === 0) return { ...status, state: 'COMPLETED', reason: null, message: undefined }
+  return {
+    ...status,
+    state: facts.wasSignaled ? 'CANCELLED' : 'FAILED',
+    reason: status.signal === null ? null : 'HW_SIGNALED',
+    message: undefined,
+  }
+}
+
+type Status = Pick<Outcome, 'exit' | 'exitCode' | 'signal'>
+
+function statusOf(report: Extract<InitReport, { kind: 'exited' | 'signaled' | 'killed' }>): Status {
+  if (report.kind === 'exited')
+    return { exit: report.status, exitCode: report.status, signal: null }
+  const signal = report.kind === 'signaled' ? report.signal : constants.signals.SIGKILL
+  return { exit: 128 + signal, exitCode: 128 + signal, signal }
+}
+
+const oomMessage = (kills: number): string =>
+  `the container ran out of memory: the kernel ended ${kills === 1 ? 'a process' : `${kills} processes`} of it at the job's limit`
+
+/** What the node did to a run is NODE_FAIL; what the engine did, FAILED; everything else was somebody's wish. */
+function endedOnRequest(status: Status, ending: Ending): Outcome {
+  const state: RecordState =
+    ending.code === 'HW_DAEMON_STOPPING' || ending.code === 'HW_DAEMON_RESTARTED'
+      ? 'NODE_FAIL'
+      : ending.code.startsWith('HW_ENGINE')
+        ? 'FAILED'
+        : 'CANCELLED'
+  const isOurs = state !== 'CANCELLED'
+  return {
+    ...status,
+    exit: isOurs ? REASONS[ending.code].exit : status.exit,
+    state,
+    reason: ending.code,
+    message: ending.message,
+  }
+}
+
+function execFailed({ program }: EndFacts, errno: number): Outcome {
+  const { ENOENT, ENOTDIR } = constants.errno
+  const code: ReasonCode =
+    errno === ENOENT || errno === ENOTDIR ? 'HW_COMMAND_NOT_FOUND' : 'HW_COMMAND_NOT_EXECUTABLE'
+  const { exit } = REASONS[code]
+  const text =
+    code === 'HW_COMMAND_NOT_FOUND'
+      ? `command ${quote(program)} is not in the image`
+      : `command ${quote(program)} cannot be executed: ${errnoText(errno)}`
+  return { state: 'FAILED', reason: code, exit, exitCode: exit, signal: null, message: text }
+}
+
+function chdirFailed({ workdir }: EndFacts, errno: number): Outcome {
+  const { exit } = REASONS.HW_WORKDIR
+  return {
+    state: 'FAILED',
+    reason: 'HW_WORKDIR',
+    exit,
+    exitCode: exit,
+    signal: null,
+    message: `cannot enter working directory ${quote(workdir)} in the container: ${errnoText(errno)}`,
+  }
+}
+
+const ERRNO_TEXT: Readonly<Record<number, string>> = {
+  [constants.errno.ENOENT]: 'no such file or directory',
+  [constants.errno.EACCES]: 'permission denied',
+  [constants.errno.EPERM]: 'operation not permitted',
+  [constants.errno.ENOTDIR]: 'not a directory',
+  [constants.errno.EISDIR]: 'is a directory',
+  [constants.errno.ENOEXEC]: 'exec format error',
+  [constants.errno.E2BIG]: 'argument list too long',
+  [constants.errno.ELOOP]: 'too many symbolic links',
+  [constants.errno.ENOMEM]: 'out of memory',
+  [constants.errno.EAGAIN]: 'no more processes allowed',
+  [constants.errno.ETXTBSY]: 'file is being written',
+}
+
+const errnoText = (errno: number): string => ERRNO_TEXT[errno] ?? `error ${errno}`

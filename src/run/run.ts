@@ -1,0 +1,221 @@
+// The spine: one run from the caller's request to the closed record, read from top to bottom.
+//   caller → job → plan → policy → ledger (admit) → image → place → stage → create → start → gate → pump → wait → usage → close
+// Whatever happens, what was made is undone by run id, and the record is closed once with what is known.
+import type { RecordChange } from '../accounting/record.js'
+import { rfc3339 } from '../base/clock.js'
+import { asHepwrapError, REASONS, type HepwrapError } from '../base/errors.js'
+import { newRunId, type JobId, type RunId } from '../base/ids.js'
+import type { Usage } from '../cgroup/usage.js'
+import type { RunClose } from '../wire/run-api.js'
+import { admit, type Admission } from './admit.js'
+import { launch, readyImage, type Launch } from './launch.js'
+import { CLIENT_GONE, type LiveRun } from './live-runs.js'
+import { outcomeOf, type EndFacts, type Outcome } from './outcome.js'
+import type { RunClient, RunDeps } from './run-deps.js'
+import { usageFields } from './run-record.js'
+import { startStopwatch, type Stopwatch } from './stopwatch.js'
+import { pumpOutput } from './streams.js'
+import { drainOutput, supervise } from './supervise.js'
+import {
+  closePlacement,
+  removeContainer,
+  removeRunDirectory,
+  runDirectory,
+  undoRun,
+} from './undo.js'
+
+export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
+  const runId = newRunId()
+  const watch = startStopwatch(deps.clock, (name, ms) => {
+    if (client.request.verbose) client.event({ kind: 'step', name, ms })
+  })
+  let admission: Admission
+  try {
+    admission = await admit(runId, client.caller, client.request, deps)
+  } catch (thrown) {
+    return closeOf(runId, asHepwrapError(thrown))
+  }
+  watch.lap('admit')
+  const live = deps.live.add({ runId, caller: client.caller, jobId: jobIdOf(admission) })
+  bindClient(client, live, admission)
+  client.event({ kind: 'opened', run_id: runId })
+  try {
+    return await execute(admission, client, live, watch, deps)
+  } catch (thrown) {
+    return await abandon(admission, live, asHepwrapError(thrown), deps)
+  } finally {
+    live.close()
+  }
+}
+
+/** Signals and the end of the connection count from the first moment, long before there is a container. */
+function bindClient(client: RunClient, live: LiveRun, { plan }: Admission): void {
+  const leave = () => live.end({ ...CLIENT_GONE, graceMs: plan.stopTimeoutMs })
+  if (client.gone.aborted) leave()
+  else client.gone.addEventListener('abort', leave, { once: true })
+  client.onSignal((signal) => live.forward(signal))
+}
+
+async function execute(
+  admission: Admission,
+  client: RunClient,
+  live: LiveRun,
+  watch: Stopwatch,
+  deps: RunDeps,
+): Promise<RunClose> {
+  const { plan, placement } = admission
+  const { runId } = plan
+  const { image, isPulled } = await readyImage(admission, client, live, deps)
+  watch.lap('image')
+  const engine = await deps.engineFacts()
+  deps.ledger.change(runId, {
+    image_id: image.id,
+    image_digest: image.digest ?? null,
+    engine: engine.name,
+    engine_version: engine.version,
+    pull_ms: isPulled ? Math.round(watch.parts['image'] ?? 0) : null,
+  })
+  watch.lap('record')
+  const started = await launch({ admission, image, live, watch, deps })
+  const pump = pumpOutput(started.stdio, client.output, plan.tty)
+  connectTerminal(client, started, plan, deps)
+  const startedAtMs = deps.clock.nowMs()
+  const setupMs = Math.round(watch.totalMs() - (isPulled ? (watch.parts['image'] ?? 0) : 0))
+  deps.ledger.change(runId, { started_at: rfc3339(startedAtMs), setup_ms: setupMs })
+  watch.lap('ledger')
+  logStart(admission, watch, setupMs, deps)
+  started.init.go(plan.caller.umask, started.workdir)
+
+  const { report, wasSignaled } = await supervise(started.init, pump, live, plan.stopTimeoutMs)
+  const usage = await closePlacement(placement, deps.log)
+  const endedAtMs = deps.clock.nowMs()
+  await drainOutput(pump, client.gone, deps.log)
+  started.stdio.destroy()
+  await removeContainer(runId, undoDeps(deps))
+  removeRunDirectory(runDirectory(deps.config.node.run_dir, runId), deps.log)
+  const outcome = outcomeOf({
+    report,
+    ending: live.endingAs,
+    oomKills: usage?.oomKills,
+    wasSignaled,
+    timeIsUp: hasTimeLimitPassed(admission, endedAtMs),
+    program: started.spec.argv[1] ?? '',
+    workdir: started.workdir,
+  } satisfies EndFacts)
+  closeRecord(runId, outcome, usage, endedAtMs, deps)
+  return closeOfOutcome(runId, outcome)
+}
+
+function connectTerminal(
+  client: RunClient,
+  { containerId, stdio }: Launch,
+  plan: Admission['plan'],
+  deps: RunDeps,
+): void {
+  if (plan.interactive) client.stdinTo(stdio)
+  if (!plan.tty) return
+  const resize = (rows: number, columns: number) => {
+    deps.engine.resize(containerId, rows, columns).catch(() => undefined) // the container may have ended
+  }
+  if (plan.terminal !== undefined) resize(plan.terminal.rows, plan.terminal.columns)
+  client.onResize(resize)
+}
+
+/** A launch that failed or was called off before its command began. */
+async function abandon(
+  { plan, placement }: Admission,
+  live: LiveRun,
+  error: HepwrapError,
+  deps: RunDeps,
+): Promise<RunClose> {
+  const { runId } = plan
+  const usage = await undoRun(runId, placement, undoDeps(deps))
+  const { http } = REASONS[error.code]
+  const signal = live.endingAs?.signal
+  const exit = signal === undefined ? REASONS[error.code].exit : 128 + signal
+  const outcome: Outcome = {
+    state: live.endingAs !== undefined ? 'CANCELLED' : http >= 500 ? 'FAILED' : 'REFUSED',
+    reason: error.code,
+    exit,
+    exitCode: exit,
+    signal: signal ?? null,
+    message: error.message,
+  }
+  closeRecord(runId, outcome, usage, deps.clock.nowMs(), deps)
+  if (error.code === 'HW_INTERNAL')
+    deps.log.error({ err: error, runId }, 'a run failed by a fault of ours')
+  return { ...closeOf(runId, error), exit }
+}
+
+function closeRecord(
+  runId: RunId,
+  outcome: Outcome,
+  usage: Usage | undefined,
+  endedAtMs: number,
+  deps: RunDeps,
+): void {
+  const change: RecordChange = {
+    state: outcome.state,
+    reason: outcome.reason,
+    exit_code: outcome.exitCode,
+    signal: outcome.signal,
+    ended_at: rfc3339(endedAtMs),
+    ...usageFields(usage),
+  }
+  deps.log.info({ runId, ...change }, 'run ended')
+  const write = () => {
+    try {
+      deps.ledger.change(runId, change)
+    } catch (error) {
+      // A full disk must not cost a record: the row says RUNNING until it can say more.
+      deps.log.error({ err: error, runId }, 'cannot close the record now; trying again')
+      setTimeout(write, 5000)
+    }
+  }
+  write()
+}
+
+function logStart({ plan }: Admission, watch: Stopwatch, setupMs: number, deps: RunDeps): void {
+  deps.log.info(
+    {
+      runId: plan.runId,
+      uid: plan.caller.uid,
+      jobId: plan.job?.jobId,
+      stepId: plan.job?.stepId,
+      image: plan.image.text,
+      setup_ms: setupMs,
+      own_ms: Math.round(watch.ownMs() * 100) / 100,
+      parts: watch.parts,
+    },
+    'run started',
+  )
+}
+
+/** A SLUID names the job only by way of what the prolog announced. */
+const jobIdOf = ({ plan: { job, jobFacts } }: Admission): JobId | undefined =>
+  job?.jobId ?? (jobFacts?.job_id as JobId | undefined)
+
+const hasTimeLimitPassed = ({ plan }: Admission, nowMs: number): boolean => {
+  const endTime = plan.jobFacts?.end_time
+  return endTime !== undefined && endTime > 0 && nowMs >= endTime * 1000
+}
+
+const undoDeps = ({ engine, config, log, orphans }: RunDeps) => ({
+  engine,
+  runDir: config.node.run_dir,
+  log,
+  onLeftOver: () => orphans.suspect(),
+})
+
+const closeOf = (runId: RunId, { code, message }: HepwrapError): RunClose => ({
+  run_id: runId,
+  exit: REASONS[code].exit,
+  code,
+  message,
+})
+
+function closeOfOutcome(runId: RunId, { exit, reason, message }: Outcome): RunClose {
+  return message === undefined || reason === null
+    ? { run_id: runId, exit }
+    : { run_id: runId, exit, code: reason, message }
+}
