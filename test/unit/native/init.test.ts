@@ -278,11 +278,10 @@ function makeCommands(folder: string): string {
   for (const name of ['', 'closed', 'folder', 'second']) mkdirSync(join(folder, name))
   const file = (name: string, text: string, mode: number) =>
     writeFileSync(join(folder, name), text, { mode })
-  file('closed/hidden', '#!/bin/sh\n', 0o755)
   file('plain', '#!/bin/sh\n', 0o644)
   file('second/plain', `#!/bin/sh\nexec /usr/bin/printf '<%s>' "$@" "$EMPTY"\n`, 0o755)
   file('text', 'echo by a shell\n', 0o755)
   file('orphan', '#!/hepwrap/none\n', 0o755)
-  chmodSync(join(folder, 'closed'), 0)
+  chmodSync(join(folder, 'closed'), 0) // execve(2) says EACCES for any name in it
   return folder
 }
