@@ -43,7 +43,8 @@ describe('the test world', () => {
   })
 
   it('gives users terminals with a size and Ctrl-C', async () => {
-    const script = 'stty size; trap "stty size" WINCH; trap "exit 5" INT; while sleep 0.05; do :; done'
+    const script =
+      'stty size; trap "stty size" WINCH; trap "exit 5" INT; while sleep 0.05; do :; done'
     const shell = await startOnTerminal('alice', ['bash', '-c', script])
     await eventually(() => shell.stdoutSoFar().includes('24 80'))
     await shell.resize(30, 100)
