@@ -14,7 +14,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock, type Clock } from '../base/clock.js'
@@ -24,6 +24,8 @@ import type { JobFacts } from '../wire/job-api.js'
 
 /** How many ended jobs are remembered, so that a late run of one is refused. */
 const KEPT_ENDED = 1024
+
+const TEMPORARY = /^\.[0-9]+\.[0-9a-f]{16}$/
 
 export interface AnnouncedJob {
   readonly facts: JobFacts
@@ -98,6 +100,10 @@ function ensurePrivateDirectory(directory: string): void {
 function readTable(directory: string, warn: (message: string) => void): Map<number, AnnouncedJob> {
   const jobs = new Map<number, AnnouncedJob>()
   for (const name of readdirSync(directory)) {
+    if (TEMPORARY.test(name)) {
+      rmSync(join(directory, name), { force: true }) // a crash between write and rename
+      continue
+    }
     const jobId = name.endsWith('.json') ? parseJobId(name.slice(0, -'.json'.length)) : undefined
     const job = jobId === undefined ? undefined : readJob(join(directory, name), jobId)
     if (job === undefined) warn(`job table: ${quote(name)} is left out`)
@@ -130,7 +136,7 @@ function writeJob(directory: string, job: AnnouncedJob): void {
   try {
     const fd = openSync(temporary, 'wx', 0o600)
     try {
-      writeSync(fd, JSON.stringify(job))
+      writeFileSync(fd, JSON.stringify(job))
       fsyncSync(fd)
     } finally {
       closeSync(fd)

@@ -1,0 +1,102 @@
+// What a run has used, read from its directories before they are removed. Absent is undefined, never 0.
+import { dirname } from 'node:path'
+import { keyOf, parseCount, readControl, readCount, readKey } from './files.js'
+import type { Placement } from './placement.js'
+
+export interface Usage {
+  readonly cpuUserUsec: number | undefined
+  readonly cpuSystemUsec: number | undefined
+  /** v1: the run's own; v2: of the caller's leaf, which all of its task share. */
+  readonly memoryPeakBytes: number | undefined
+  readonly ioReadBytes: number | undefined
+  readonly ioWriteBytes: number | undefined
+  readonly pidsPeak: number | undefined
+  /** v1: the run's own; v2: of the caller's leaf since the task began. */
+  readonly oomKills: number | undefined
+}
+
+/** The counters now; a directory that is gone gives undefined. */
+export const readUsage = (placement: Placement): Usage =>
+  placement.version === 1 ? usageV1(placement) : usageV2(placement)
+
+function usageV1({ directories }: Placement): Usage {
+  const own = (controller: string) =>
+    directories.find((entry) => entry.own && entry.controller.split(',').includes(controller))?.path
+  const of = <T>(controller: string, read: (path: string) => T | undefined): T | undefined => {
+    const path = own(controller)
+    return path === undefined ? undefined : read(path)
+  }
+  const cpu = of('cpuacct', cpuV1)
+  const io = of('blkio', (path) =>
+    ioV1(
+      readControl(path, 'blkio.throttle.io_service_bytes_recursive') ??
+        readControl(path, 'blkio.throttle.io_service_bytes'),
+    ),
+  )
+  return {
+    cpuUserUsec: cpu?.userUsec,
+    cpuSystemUsec: cpu?.systemUsec,
+    memoryPeakBytes: of('memory', (path) => readCount(path, 'memory.max_usage_in_bytes')),
+    ioReadBytes: io?.readBytes,
+    ioWriteBytes: io?.writeBytes,
+    pidsPeak: of('pids', (path) => readCount(path, 'pids.peak')), // Linux 6.1 and later
+    oomKills: of('memory', (path) => readKey(path, 'memory.oom_control', 'oom_kill')), // Linux 4.13
+  }
+}
+
+/** cpuacct.usage_user and _sys are exact (Linux 4.7); before, the exact sum is divided as the coarse ticks are. */
+function cpuV1(path: string): { userUsec: number; systemUsec: number } | undefined {
+  const userNsec = readCount(path, 'cpuacct.usage_user')
+  const systemNsec = readCount(path, 'cpuacct.usage_sys')
+  if (userNsec !== undefined && systemNsec !== undefined) {
+    return { userUsec: Math.round(userNsec / 1000), systemUsec: Math.round(systemNsec / 1000) }
+  }
+  const totalNsec = readCount(path, 'cpuacct.usage')
+  const stat = readControl(path, 'cpuacct.stat')
+  const [user, system] = [keyOf(stat, 'user'), keyOf(stat, 'system')]
+  if (totalNsec === undefined || user === undefined || system === undefined) return undefined
+  const totalUsec = Math.round(totalNsec / 1000)
+  const userUsec = Math.round(
+    user + system === 0 ? totalUsec : (totalUsec * user) / (user + system),
+  )
+  return { userUsec, systemUsec: totalUsec - userUsec }
+}
+
+/** Lines like "254:0 Read 4096" and "Total 4096"; without the last nothing has been counted. */
+function ioV1(text: string | undefined): { readBytes: number; writeBytes: number } | undefined {
+  if (text === undefined || parseCount(/^Total ([0-9]+)$/m.exec(text)?.[1]) === undefined)
+    return undefined
+  const sum = (verb: string) =>
+    [...text.matchAll(new RegExp(`^[0-9]+:[0-9]+ ${verb} ([0-9]+)$`, 'gm'))].reduce(
+      (bytes, match) => bytes + Number(match[1]),
+      0,
+    )
+  return { readBytes: sum('Read'), writeBytes: sum('Write') }
+}
+
+/** A threaded cgroup counts CPU time itself; memory belongs to the domain above it (cgroup-v2.rst, Threads). */
+function usageV2({ directories }: Placement): Usage {
+  const path = directories.find(({ own }) => own)?.path ?? ''
+  const leaf = dirname(path)
+  const io = ioV2(readControl(path, 'io.stat'))
+  return {
+    cpuUserUsec: readKey(path, 'cpu.stat', 'user_usec'),
+    cpuSystemUsec: readKey(path, 'cpu.stat', 'system_usec'),
+    memoryPeakBytes: readCount(leaf, 'memory.peak'), // Linux 5.19
+    ioReadBytes: io?.readBytes,
+    ioWriteBytes: io?.writeBytes,
+    pidsPeak: readCount(path, 'pids.peak'), // Linux 6.1
+    oomKills: readKey(leaf, 'memory.events.local', 'oom_kill'), // Linux 5.2
+  }
+}
+
+/** Lines like "254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0"; no line: no device has been used. */
+function ioV2(text: string | undefined): { readBytes: number; writeBytes: number } | undefined {
+  if (text === undefined) return undefined
+  const sum = (key: string) =>
+    [...text.matchAll(new RegExp(`\\b${key}=([0-9]+)`, 'g'))].reduce(
+      (bytes, match) => bytes + Number(match[1]),
+      0,
+    )
+  return { readBytes: sum('rbytes'), writeBytes: sum('wbytes') }
+}
