@@ -69,7 +69,7 @@ export async function startDaemon({ config = {}, node, env }: DaemonOptions = {}
       if (isAlive(child)) await end(child, 'SIGTERM')
       child = await launch(configPath, logPath, socketPath, env)
     },
-    ledgerRows: (sql = 'select * from runs order by rowid') =>
+    ledgerRows: (sql = 'select * from records order by rowid') =>
       readLedger(join(stateDirectory, 'ledger.db'), sql),
   }
 }
