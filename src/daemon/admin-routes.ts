@@ -51,9 +51,13 @@ async function configureJob(jobId: JobId, facts: JobFacts, daemon: Daemon): Prom
 }
 
 async function cleanJob(jobId: JobId, daemon: Daemon): Promise<JobCleaned> {
+  const facts = daemon.jobs.find(jobId)
   daemon.jobs.end(jobId)
   const cleaned = await endRuns(daemon.live.ofJob(jobId))
-  const removed = await removeJobDirectories(jobId, daemon.cgroupRoots)
+  const removed = await removeJobDirectories(jobId, daemon.cgroupRoots, {
+    sluid: facts?.sluid,
+    nodeName: facts?.node_name,
+  })
   daemon.log.info({ jobId, ...cleaned, removed }, 'job ended')
   return cleaned
 }

@@ -10,6 +10,7 @@ import { makePlan } from '../plan/make-plan.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { enforce } from '../policy/policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
+import { readHardLimits } from '../proc/rlimits.js'
 import { jobOf, type JobRef } from '../slurm/job-of.js'
 import type { JobFacts } from '../wire/job-api.js'
 import type { RunRequest } from '../wire/run-api.js'
@@ -38,8 +39,10 @@ export async function admit(
     const cgroup = job?.cgroup ?? readCgroups(caller.pid)
     draft = { ...draft, jobLimits: readJobLimits(cgroup, deps.cgroupRoots) }
     const { jobLimits } = draft
-    const plan = makePlan({ runId, request, caller, job, jobFacts, jobLimits, config: deps.config })
-    enforce(plan, deps.config)
+    const rlimits = readHardLimits(caller.pid)
+    const { config } = deps
+    const plan = makePlan({ runId, request, caller, job, jobFacts, jobLimits, rlimits, config })
+    enforce(plan, config)
     refuseWhereClosed(plan, deps)
     const placement = planPlacement(cgroup, runId, deps.cgroupRoots)
     const record = draftRecord(draft)

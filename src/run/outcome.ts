@@ -33,7 +33,9 @@ export interface Outcome {
 export function outcomeOf(facts: EndFacts): Outcome {
   const { report, ending, oomKills } = facts
   if (report.kind === 'failed')
-    return report.step === 'exec' ? execFailed(facts, report.errno) : chdirFailed(facts, report.errno)
+    return report.step === 'exec'
+      ? execFailed(facts, report.errno)
+      : chdirFailed(facts, report.errno)
   const status = statusOf(report)
   if ((oomKills ?? 0) > 0)
     return {

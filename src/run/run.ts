@@ -86,7 +86,13 @@ async function execute(
   logStart(admission, watch, setupMs, deps)
   started.init.go(plan.caller.umask, started.workdir)
 
-  const { report, wasSignaled } = await supervise(started.init, pump, live, plan.stopTimeoutMs)
+  const { report, wasSignaled } = await supervise(
+    started.init,
+    pump,
+    live,
+    deps.engine,
+    plan.stopTimeoutMs,
+  )
   const usage = await closePlacement(placement, deps.log)
   const endedAtMs = deps.clock.nowMs()
   await drainOutput(pump, client.gone, deps.log)

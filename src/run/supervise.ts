@@ -2,14 +2,15 @@
 // byte of output. Waits on the gate, never on the engine: the kernel closes it with the last breath of PID 1.
 import { constants } from 'node:os'
 import type { Logger } from '../base/log.js'
+import type { Engine } from '../engine/engine.js'
 import type { Init, InitReport } from './gate.js'
 import { ENDING_SIGNALS, type LiveRun } from './live-runs.js'
 import type { OutputPump } from './streams.js'
 
 const { SIGTERM, SIGKILL } = constants.signals
 
-/** Init holds stdout and stderr while it lives, so output that ended before it means that the engine is gone. */
-const ENGINE_LOST_AFTER_MS = 2000
+/** How often a still engine is asked whether it lives, once the output has ended before the command. */
+const ENGINE_CHECK_MS = 1000
 /** How long the engine may be silent about the output of a container that has ended, while the reader keeps up. */
 const OUTPUT_IDLE_MS = 10_000
 const TICK_MS = 500
@@ -24,6 +25,7 @@ export async function supervise(
   init: Init,
   pump: OutputPump,
   live: LiveRun,
+  engine: Engine,
   graceMs: number,
 ): Promise<Supervised> {
   let wasSignaled = false
@@ -42,24 +44,36 @@ export async function supervise(
   if (live.ending.aborted) terminate()
   else live.ending.addEventListener('abort', terminate, { once: true })
 
-  let lostTimer: NodeJS.Timeout | undefined
-  void pump.ended.then(() => {
-    lostTimer = setTimeout(
-      () =>
-        live.end({
-          code: 'HW_ENGINE_DOWN',
-          message: 'the container engine went away during the run',
-          graceMs,
-        }),
-      ENGINE_LOST_AFTER_MS,
-    )
-  })
+  void pump.ended.then(() => watchEngine(init, live, engine, graceMs))
   try {
     return { report: await init.ended, wasSignaled: wasSignaled as boolean }
   } finally {
     clearTimeout(killTimer)
-    clearTimeout(lostTimer)
     live.ending.removeEventListener('abort', terminate)
+  }
+}
+
+/** Output that ends before the command: it closed its stdout and stderr, or the engine went away and nobody reads them. */
+async function watchEngine(
+  init: Init,
+  live: LiveRun,
+  engine: Engine,
+  graceMs: number,
+): Promise<void> {
+  let isEnded = false
+  void init.ended.then(() => (isEnded = true))
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, ENGINE_CHECK_MS).unref())
+    if (isEnded as boolean) return
+    try {
+      await engine.facts()
+    } catch {
+      return live.end({
+        code: 'HW_ENGINE_DOWN',
+        message: 'the container engine went away during the run',
+        graceMs,
+      })
+    }
   }
 }
 

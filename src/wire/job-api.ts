@@ -19,6 +19,8 @@ export const JobFacts = Type.Object(
     restart_count: Type.Optional(Count),
     /** Slurm >= 26.05 names cgroup v2 job directories by it. */
     sluid: Type.Optional(Word),
+    /** SLURMD_NODENAME: which of several slurmd on one host. */
+    node_name: Type.Optional(Word),
     gres: Type.Optional(Word),
     /** Unix time, seconds: when the job reaches its time limit (SLURM_JOB_END_TIME). */
     end_time: Type.Optional(Type.Integer({ minimum: 0 })),
