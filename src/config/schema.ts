@@ -37,8 +37,8 @@ const list = (expects: string, pattern: string, fallback: string[] = []) =>
     expects: 'a list of texts',
     default: fallback,
   })
-const oneOf = <T extends string>(words: readonly [T, ...T[]]) =>
-  Type.Unsafe<T>(
+const oneOf = <const Words extends readonly [string, ...string[]]>(words: Words) =>
+  Type.Unsafe<Words[number]>(
     Type.String({
       enum: words,
       pattern: `^(${words.join('|')})$`,

@@ -36,6 +36,15 @@ export interface TmpfsMount {
 
 export type PlanMount = CallerMount | SiteMount | TmpfsMount
 
+/** What Slurm gave the job, by its cgroups; undefined: no limit is known. */
+export interface JobLimits {
+  readonly memoryBytes: number | undefined
+  readonly cpus: number | undefined
+}
+
+/** Hard resource limits of the caller's own process by docker's names ("nofile"), -1 for unlimited. */
+export type Rlimits = ReadonlyMap<string, number>
+
 export interface RunPlan {
   readonly runId: RunId
   readonly caller: Caller
@@ -43,6 +52,9 @@ export interface RunPlan {
   readonly job: JobRef | undefined
   /** What the prolog announced of the job, if it did. */
   readonly jobFacts: JobFacts | undefined
+  readonly jobLimits: JobLimits
+  /** Undefined: not known, and then nothing may be raised. */
+  readonly rlimits: Rlimits | undefined
   readonly image: ImageRef
   readonly pull: PullMode
   /** Undefined: the image's; "": none. */

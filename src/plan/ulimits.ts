@@ -1,0 +1,26 @@
+// --ulimit: names and order of values. Whether the caller may have them is policy's question.
+import { HepwrapError, quote } from '../base/errors.js'
+import type { UlimitRequest } from '../wire/run-api.js'
+
+/** Docker's names of the limits that Linux has; -1 is unlimited. */
+export const ULIMIT_NAMES: readonly string[] = [
+  ...['core', 'cpu', 'data', 'fsize', 'locks', 'memlock', 'msgqueue', 'nice', 'nofile', 'nproc'],
+  ...['rss', 'rtprio', 'rttime', 'sigpending', 'stack'],
+]
+
+/** Of several for one name the last counts, as with docker. */
+export function planUlimits(requested: readonly UlimitRequest[]): readonly UlimitRequest[] {
+  for (const { name, soft, hard } of requested) {
+    if (!ULIMIT_NAMES.includes(name))
+      throw invalid(`--ulimit ${quote(name)}: there is no such limit`)
+    if (isAbove(soft, hard))
+      throw invalid(`--ulimit ${name}: the soft limit ${soft} is above the hard limit ${hard}`)
+  }
+  return [...new Map(requested.map((ulimit) => [ulimit.name, ulimit])).values()]
+}
+
+/** Reports whether one limit is above another; -1 is above every number. */
+export const isAbove = (limit: number, ceiling: number): boolean =>
+  ceiling !== -1 && (limit === -1 || limit > ceiling)
+
+const invalid = (what: string) => new HepwrapError('HW_OPTION_INVALID', what)
