@@ -1,0 +1,124 @@
+// The texts of --help and --version.
+import { readFileSync } from 'node:fs'
+import { print } from './print.js'
+
+const OVERVIEW = `Usage: hepwrap [--config FILE] COMMAND [OPTIONS]
+
+Docker images under Slurm: as you, inside your job, with an exact record of each container.
+
+  run        run an image here and now
+  images     what you may run on this node
+  ps         your containers on this node
+  stop       end containers: SIGTERM, a grace, SIGKILL
+  kill       send containers a signal
+  acct       accounting records
+  doctor     is this node fit? (root)
+  explain    what a reason code means and what to do
+  configure  announce the job in SLURM_* (prolog, root)
+  clean      end the job in SLURM_* (epilog, root)
+
+hepwrap COMMAND --help tells more. --version names the version.
+The daemon is found by --config FILE (a hepwrapd.toml), HEPWRAP_SOCKET, or at /run/hepwrap/hepwrapd.sock.
+`
+
+const VERBS: Readonly<Record<string, string>> = {
+  run: `Usage: hepwrap run [OPTIONS] IMAGE [COMMAND [ARG...]]
+
+Runs an image inside the present Slurm job, as you. Home and working directory are mounted at their own paths.
+
+  -v, --volume SRC:DST[:ro]   mount a path of the host
+      --mount type=bind,source=SRC,target=DST[,readonly]
+      --mount type=tmpfs,target=DST[,tmpfs-size=SIZE][,tmpfs-mode=MODE]
+      --tmpfs DST[:size=SIZE,mode=MODE]
+  -e, --env NAME[=VALUE]      set a variable, or pass it on
+      --env-file FILE         variables from a file, one NAME[=VALUE] a line
+      --host-env              pass the whole environment on, but PATH and LD_*
+  -w, --workdir DIR           working directory in the container
+  -i, --interactive           give the container our standard input
+  -t, --tty                   give the container a terminal
+      --entrypoint COMMAND    instead of the image's; "" for none
+      --name NAME             shown by ps and acct
+  -l, --label KEY[=VALUE]     kept in the record
+      --network host|none     default: host
+      --shm-size SIZE         size of /dev/shm
+      --read-only             the image's file system cannot be written
+      --ulimit NAME=SOFT[:HARD]
+      --stop-timeout SECONDS  between SIGTERM and SIGKILL
+      --pull missing|never|always
+  -m, --memory SIZE           less than the job's memory
+      --cpus NUMBER           less than the job's processors
+      --no-home               do not mount the home directory
+      --no-cwd                do not mount the working directory
+  -V, --verbose               say what is done and how long it takes
+      --config FILE           a hepwrapd.toml that names the daemon's socket
+      --rm, --init            as always
+
+All other options of docker run are refused by name.
+Exit status: the command's own; 128+n if signal n ended it; 127 command not found; 126 it cannot be executed;
+125 hepwrap refused or failed, with a line on standard error: see hepwrap explain CODE.
+`,
+  images: `Usage: hepwrap images [--json]
+
+Lists the images on this node that you may run, with size and digest.
+`,
+  ps: `Usage: hepwrap ps [-a] [--json]
+
+Lists your running containers on this node; of all users for root.
+
+  -a, --all   also those that have ended
+`,
+  stop: `Usage: hepwrap stop [-t SECONDS] ID...
+
+Sends SIGTERM, and SIGKILL after a grace. ID: at least 4 characters of it. Prints each that is done; exit status 1
+if one could not be stopped.
+
+  -t, --time SECONDS   the grace
+`,
+  kill: `Usage: hepwrap kill [-s SIGNAL] ID...
+
+Sends a signal, SIGKILL by default. ID: at least 4 characters of it.
+
+  -s, --signal SIGNAL   like TERM, SIGTERM or 15
+`,
+  acct: `Usage: hepwrap acct [OPTIONS]
+
+Prints accounting records, oldest first: your own; of all users for root.
+
+  -j, --job JOB[,JOB...]
+  -u, --user USER
+  -S, --since TIME    2026-01-31, 2026-01-31T12:00[:05], RFC 3339, now, now-7days, today
+  -E, --until TIME
+  -s, --state STATE   RUNNING COMPLETED FAILED CANCELLED TIMEOUT OUT_OF_MEMORY NODE_FAIL REFUSED
+      --image GLOB    like 'registry.example/atlas/*'
+  -f, --format table|json|csv|parsable
+`,
+  doctor: `Usage: hepwrap doctor [--json]
+
+Checks that this node is fit to run containers, and says what to do where it is not. Exit status 1 then. Root only.
+`,
+  explain: `Usage: hepwrap explain [CODE...]
+
+Says what a reason code means and what to do; all codes without an argument.
+`,
+  configure: `Usage: hepwrap configure
+
+For the prolog: announces the job in SLURM_JOB_ID and its companions to hepwrapd. Root only.
+`,
+  clean: `Usage: hepwrap clean
+
+For the epilog: ends the job in SLURM_JOB_ID on this node: its containers, records and traces. Where a container is
+still alive prints "alive ID..." and ends with 1. Root only.
+`,
+}
+
+export async function printHelp(verb?: string): Promise<number> {
+  await print((verb === undefined ? undefined : VERBS[verb]) ?? OVERVIEW)
+  return 0
+}
+
+export async function printVersion(): Promise<number> {
+  const path = new URL('../../package.json', import.meta.url)
+  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string }
+  await print(`hepwrap ${version}\n`)
+  return 0
+}

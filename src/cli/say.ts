@@ -1,0 +1,18 @@
+// What hepwrap itself says: one line on stderr, `hepwrap: text (CODE)`. Never on stdout, and never more than a line.
+import { writeSync } from 'node:fs'
+
+export const messageLine = (text: string, code?: string): Buffer =>
+  Buffer.from(`hepwrap: ${oneLine(text)}${code === undefined ? '' : ` (${oneLine(code)})`}\n`)
+
+export function say(text: string, code?: string): void {
+  const line = messageLine(text, code)
+  try {
+    for (let at = 0; at < line.length;) at += writeSync(2, line, at)
+  } catch {
+    // stderr is closed or full: there is nobody to tell
+  }
+}
+
+/** Control characters, also the invisible ones that turn text around, become spaces: no message steers a terminal. */
+export const oneLine = (text: string): string =>
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ')
