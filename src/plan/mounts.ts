@@ -9,8 +9,7 @@ import type { MountRequest, RunRequest, TmpfsRequest } from '../wire/run-api.js'
 import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from './run-plan.js'
 
 // Directories that make an image what it is: a HOME or cwd in them is the host's affair.
-const OF_THE_IMAGE =
-  /^\/(?:bin|sbin|lib|lib32|lib64|libx32|usr|etc|proc|sys|dev|boot|\.hepwrap)(?:\/|$)/
+const OF_THE_IMAGE = /^\/(?:bin|sbin|lib|lib32|lib64|libx32|usr|etc|proc|sys|dev|boot)(?:\/|$)/
 const MAX_COMPONENT_BYTES = 255
 
 /** Parents before children. A user's mount takes the place of HOME or cwd; nothing takes the place of the site's. */

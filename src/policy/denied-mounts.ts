@@ -1,4 +1,5 @@
 // Paths of the host that no user may mount, whatever its permissions say.
+import { isAtOrBelow } from '../config/reserved-target.js'
 import type { DaemonConfig } from '../config/schema.js'
 
 // Who speaks to an engine is root; who writes its storage, too. Both /run and /var/run: the check of a text knows no links.
@@ -29,3 +30,7 @@ export const deniedMountPaths = ({ node, engine, mounts }: DaemonConfig): readon
   engine.socket,
   ...mounts.deny,
 ]
+
+/** The entry that denies this normalised absolute path: at it, below it, or above it, which would show it inside. */
+export const deniedBy = (path: string, denied: readonly string[]): string | undefined =>
+  denied.find((entry) => isAtOrBelow(path, entry) || isAtOrBelow(entry, path))

@@ -1,10 +1,9 @@
 // Where mounts may come from and go to, as far as texts tell. mounts/staging asks the same of what a descriptor really names.
 import { quote } from '../../base/errors.js'
 import { reservedTarget } from '../../config/reserved-target.js'
-import { deniedBy } from '../../plan/denied-path.js'
 import { normalized } from '../../plan/mounts.js'
 import type { Check } from '../check.js'
-import { deniedMountPaths } from '../denied-mounts.js'
+import { deniedBy, deniedMountPaths } from '../denied-mounts.js'
 
 export const checkMounts: Check = ({ mounts }, config) => {
   const denied = deniedMountPaths(config)

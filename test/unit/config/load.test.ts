@@ -216,6 +216,15 @@ describe('the samples in config/', () => {
     expect(Object.keys(parseToml(sample('aggregator.toml')))).toEqual(['server', 'store', 'auth'])
   })
 
+  it('hepwrapd.service leaves the daemon in the host’s mount namespace, and its directory in place', () => {
+    const lines = sample('hepwrapd.service').split('\n')
+    // systemd.exec(5): each of these gives the service a mount namespace of its own.
+    const namespacing =
+      /^(Private|Protect(?!KernelLogs)|ReadOnlyPaths|ReadWritePaths|Inaccessible|TemporaryFileSystem|Bind|Mount|Root(Directory|Image)|DynamicUser|NoExecPaths|ExecPaths)/
+    expect(lines.filter((line) => namespacing.test(line))).toEqual([])
+    expect(lines).toContain('RuntimeDirectoryPreserve=yes')
+  })
+
   it('the examples for Slurm are lines of KEY=VALUE', () => {
     for (const name of ['slurm.conf.example', 'cgroup.conf.example'])
       for (const line of sample(name).split('\n')) expect(line).toMatch(/^$|^#|^[A-Za-z]+=\S+$/)

@@ -113,6 +113,7 @@ describe('a user’s mount is refused', () => {
     ['/./dev//shm', 'HW_MOUNT_TARGET'],
     ['/.hepwrap', 'HW_MOUNT_TARGET'],
     ['/x/../.hepwrap/init', 'HW_MOUNT_TARGET'],
+    ['/.hepwrap-0123/x', 'HW_MOUNT_TARGET'],
     ['/etc', 'HW_MOUNT_TARGET'],
     ['/etc/passwd', 'HW_MOUNT_TARGET'],
     ['/etc/group/x', 'HW_MOUNT_TARGET'],
@@ -132,7 +133,7 @@ describe('a user’s mount is refused', () => {
     expect(codeAndText(() => planOf({ request: asTmpfs, toml }))).toContain(expected)
   })
 
-  it.each(['/procs', '/devices', '/etc/passwd2', '/etc/x', '/.hepwrapper', '/proc2/x'])(
+  it.each(['/procs', '/devices', '/etc/passwd2', '/etc/x', '/hepwrap', '/a/.hepwrap', '/proc2/x'])(
     'not on %j, which only looks like one',
     (target) => expect(targets([userMount('/x', target)])).toEqual([`user ${target}`]),
   )
