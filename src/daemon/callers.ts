@@ -5,6 +5,7 @@ import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import { identifyCaller, releaseCaller, type Caller } from '../identity/caller.js'
 import { fdOf } from '../run/gate.js'
+import { refuseSocket } from './error-reply.js'
 
 export interface Callers {
   /** The connection's caller; throws what identification threw. */
@@ -35,8 +36,9 @@ export function watchCallers(server: Server, { connectionsPerUser, log }: Caller
       known.set(socket, caller)
     } catch (thrown) {
       const error = asHepwrapError(thrown)
-      log.warn({ code: error.code }, `connection without a caller: ${error.message}`)
+      log.warn({ code: error.code }, `connection refused: ${error.message}`)
       known.set(socket, error)
+      if (error.code === 'HW_TOO_MANY_RUNS') refuseSocket(socket, error)
     }
   })
 

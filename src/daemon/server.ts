@@ -1,13 +1,13 @@
 // The HTTP server on the local socket: built here, listened on in bin/. One error reply for every route.
 import type { Socket } from 'node:net'
 import type { IncomingMessage } from 'node:http'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { asHepwrapError, HepwrapError, quote } from '../base/errors.js'
 import type { Caller } from '../identity/caller.js'
-import type { ErrorReply } from '../wire/run-api.js'
 import { watchCallers, type Callers } from './callers.js'
 import type { Daemon } from './compose.js'
 import { adminRoutes } from './admin-routes.js'
+import { refuseSocket, replyOf, translate } from './error-reply.js'
 import { serveRun } from './run-stream.js'
 import { userRoutes } from './user-routes.js'
 
@@ -24,13 +24,17 @@ export function buildServer(daemon: Daemon): FastifyInstance {
   const { config, log } = daemon
   const timeoutMs = config.limits.request_timeout_s * 1000
   const app = Fastify({
-    loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: timeoutMs,
     keepAliveTimeout: timeoutMs,
     http: { headersTimeout: timeoutMs, connectionsCheckingInterval: 500, maxHeaderSize: 16 * 1024 },
     // Fastify's defaults drop unknown fields and coerce types: a request must be what it says.
+    clientErrorHandler: (cause, socket) => {
+      const late = (cause as { code?: string }).code === 'ERR_HTTP_REQUEST_TIMEOUT'
+      const code = late ? 'HW_REQUEST_TIMEOUT' : 'HW_REQUEST_INVALID'
+      const text = late ? 'no complete request in time' : 'the request is not HTTP as we read it'
+      refuseSocket(socket, new HepwrapError(code, text, { cause }))
+    },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   })
   const callers = watchCallers(app.server, {
@@ -77,34 +81,6 @@ function acceptRun({ request, socket, head }: Upgrade, callers: Callers, daemon:
       socket.destroy()
     })
   } catch (thrown) {
-    const error = asHepwrapError(thrown)
-    const body = JSON.stringify(replyOf(error))
-    socket.on('error', () => undefined)
-    socket.end(
-      `HTTP/1.1 ${error.statusCode} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    )
-    socket.resume()
+    refuseSocket(socket, asHepwrapError(thrown))
   }
 }
-
-/** Fastify's own errors (schema, size, media type) in our words. */
-function translate(thrown: unknown): HepwrapError {
-  if (thrown instanceof HepwrapError) return thrown
-  const { statusCode, message } = thrown as { statusCode?: number; message?: string }
-  if (statusCode === 413)
-    return new HepwrapError(
-      'HW_REQUEST_TOO_LARGE',
-      `the request has more than ${MAX_BODY_BYTES} bytes`,
-    )
-  if (statusCode !== undefined && statusCode < 500)
-    return new HepwrapError('HW_REQUEST_INVALID', message ?? 'the request is malformed', {
-      cause: thrown,
-    })
-  return asHepwrapError(thrown)
-}
-
-/** What broke inside is for the node's log, not for the caller. */
-const replyOf = ({ code, message }: HepwrapError): ErrorReply => ({
-  code,
-  message: code === 'HW_INTERNAL' ? 'hepwrapd failed; the log on the node says how' : message,
-})

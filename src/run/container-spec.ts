@@ -1,7 +1,7 @@
 // RunPlan and a resolved image to what the engine is asked for; pure.
 import { HepwrapError, quote } from '../base/errors.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
-import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
+import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { containerName } from './undo.js'
 
@@ -14,13 +14,12 @@ export interface SpecParts {
   /** "cluster/node" */
   readonly node: string
   readonly runtime: string
-  /** Ours: init, gate, passwd, group; then the staged mounts of the plan. */
-  readonly binds: readonly BindMount[]
+  /** Ours: init, gate, passwd, group; then the plan's, staged. */
+  readonly mounts: ContainerSpec['mounts']
 }
 
-export function containerSpec({ plan, image, node, runtime, binds }: SpecParts): ContainerSpec {
+export function containerSpec({ plan, image, node, runtime, mounts }: SpecParts): ContainerSpec {
   const { caller } = plan
-  const tmpfs = plan.mounts.flatMap((mount) => (mount.kind === 'tmpfs' ? [mount] : []))
   return {
     name: containerName(plan.runId),
     imageId: image.id,
@@ -36,7 +35,7 @@ export function containerSpec({ plan, image, node, runtime, binds }: SpecParts):
     readOnlyRootfs: plan.readOnlyRootfs,
     shmSizeBytes: plan.shmSizeBytes,
     ulimits: plan.ulimits,
-    mounts: [...binds, ...tmpfs],
+    mounts,
     runtime,
   }
 }

@@ -7,8 +7,8 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { enterPlacement, makePlacement } from '../cgroup/placement.js'
 import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
-import { groupText, passwdText } from '../mounts/passwd.js'
-import { stageMounts, unstageMounts } from '../mounts/staging.js'
+import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
+import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
 import type { ContainerId } from '../base/ids.js'
@@ -79,13 +79,16 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   mkdirSync(directory, { mode: 0o700 })
   const gate = await openGate(join(directory, 'gate'), plan.caller.uid, plan.caller.gid)
   try {
-    const binds = [...(await ownBinds(plan, directory, deps)), ...stage(plan, directory, deps)]
+    const mounts = [
+      ...(await ownBinds(plan, directory, deps)),
+      ...(await stage(plan, directory, deps)),
+    ]
     const spec = containerSpec({
       plan,
       image,
       node: nodeLabel(deps),
       runtime: deps.config.engine.runtime,
-      binds,
+      mounts,
     })
     watch.lap('mounts')
     live.ending.throwIfAborted()
@@ -117,20 +120,7 @@ async function ownBinds(
   directory: string,
   { initPath }: RunDeps,
 ): Promise<readonly BindMount[]> {
-  const { caller } = plan
-  const gids = [...new Set([caller.gid, ...caller.groups])]
-  const [user, ...names] = await Promise.all([
-    lookupUser(caller.uid),
-    ...gids.map((gid) => lookupGroup(gid)),
-  ])
-  const groups = gids.map((gid, index) => ({ gid, name: names[index] }))
-  const person = {
-    uid: caller.uid,
-    gid: caller.gid,
-    name: user?.name,
-    home: plan.home ?? user?.home,
-    shell: plan.shell ?? user?.shell,
-  }
+  const names = await accountNames(plan)
   const write = (name: string, text: string): string => {
     const path = join(directory, name)
     writeFileSync(path, text, { flag: 'wx', mode: 0o644 })
@@ -139,9 +129,28 @@ async function ownBinds(
   return [
     ownBind(initPath, INIT_TARGET),
     ownBind(join(directory, 'gate'), GATE_TARGET),
-    ownBind(write('passwd', passwdText(person)), '/etc/passwd'),
-    ownBind(write('group', groupText(person, groups)), '/etc/group'),
+    ownBind(write('passwd', passwdText(names)), '/etc/passwd'),
+    ownBind(write('group', groupText(names)), '/etc/group'),
   ]
+}
+
+async function accountNames({ caller, home, shell }: RunPlan): Promise<AccountNames> {
+  const { uid, gid, groups } = caller
+  const groupNames = new Map<number, string>()
+  const nameGroup = async (id: number) => {
+    const name = await lookupGroup(id)
+    if (name !== undefined) groupNames.set(id, name)
+  }
+  const [user] = await Promise.all([lookupUser(uid), ...[gid, ...groups].map(nameGroup)])
+  return {
+    uid,
+    gid,
+    groups,
+    userName: user?.name,
+    groupNames,
+    home: home ?? user?.home,
+    shell: shell ?? user?.shell,
+  }
 }
 
 const ownBind = (source: string, target: string): BindMount => ({
@@ -152,16 +161,15 @@ const ownBind = (source: string, target: string): BindMount => ({
   propagation: 'rprivate',
 })
 
-function stage(plan: RunPlan, directory: string, deps: RunDeps): readonly BindMount[] {
-  const wanted = plan.mounts.flatMap((mount) => (mount.kind === 'tmpfs' ? [] : [mount]))
-  const { staged, skipped } = stageMounts(wanted, {
+async function stage(plan: RunPlan, directory: string, deps: RunDeps): Promise<Staging['mounts']> {
+  const { mounts, skipped } = await stageMounts(plan.mounts, {
     caller: plan.caller,
     runDirectory: directory,
     denied: deniedMountPaths(deps.config),
   })
-  for (const { target, reason } of skipped)
-    deps.log.info({ runId: plan.runId, target }, `mount left out: ${reason}`)
-  return staged.map((mount) => ({ kind: 'bind', ...mount }))
+  for (const { target, code, message } of skipped)
+    deps.log.info({ runId: plan.runId, target, code }, `mount left out: ${message}`)
+  return mounts
 }
 
 /** Whoever is first: init at the gate, the engine's refusal, a container that died on its way, or the time-out. */
