@@ -44,16 +44,15 @@ function usageV1({ directories }: Placement): Usage {
   }
 }
 
-/** cpuacct.usage_user and _sys are exact (Linux 4.7); before, the exact sum is divided as the coarse ticks are. */
+/**
+ * cpuacct.usage is exact; how it divides into user and system is known by ticks only (usage_user and usage_sys since
+ * Linux 4.7, in ns but just as coarse without VIRT_CPU_ACCOUNTING; before, cpuacct.stat).
+ */
 function cpuV1(path: string): { userUsec: number; systemUsec: number } | undefined {
-  const userNsec = readCount(path, 'cpuacct.usage_user')
-  const systemNsec = readCount(path, 'cpuacct.usage_sys')
-  if (userNsec !== undefined && systemNsec !== undefined) {
-    return { userUsec: Math.round(userNsec / 1000), systemUsec: Math.round(systemNsec / 1000) }
-  }
   const totalNsec = readCount(path, 'cpuacct.usage')
   const stat = readControl(path, 'cpuacct.stat')
-  const [user, system] = [keyOf(stat, 'user'), keyOf(stat, 'system')]
+  const user = readCount(path, 'cpuacct.usage_user') ?? keyOf(stat, 'user')
+  const system = readCount(path, 'cpuacct.usage_sys') ?? keyOf(stat, 'system')
   if (totalNsec === undefined || user === undefined || system === undefined) return undefined
   const totalUsec = Math.round(totalNsec / 1000)
   const userUsec = Math.round(
