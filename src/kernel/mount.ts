@@ -4,6 +4,7 @@ import { lastError, libc, hasCode } from './libc.js'
 // sys/mount.h
 const MS_BIND = 0x1000
 const MS_REC = 0x4000
+const MS_PRIVATE = 0x40000
 const MS_SLAVE = 0x80000
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
@@ -26,6 +27,11 @@ export function bindMount(source: string, target: string, { recursive }: Depth):
 /** Mounts and unmounts below `target` no longer reach its peers; theirs still reach it (mount_namespaces(7)). */
 export function makeSlave(target: string, { recursive }: Depth): void {
   call('make-slave', null, target, MS_SLAVE | (recursive ? MS_REC : 0))
+}
+
+/** No mount or unmount passes in either direction any more. */
+export function makePrivate(target: string): void {
+  call('make-private', null, target, MS_PRIVATE)
 }
 
 /** umount -l, never through a symbolic link; false: not a mount point. Peers lose their submounts too: slave first. */

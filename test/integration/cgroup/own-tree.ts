@@ -21,9 +21,9 @@ export const CONTROLLERS = [
 
 export interface Waiting {
   readonly pid: number
-  go(): void
+  readonly go: () => void
   /** Its stdout so far. */
-  output(): string
+  readonly output: () => string
 }
 
 export interface OwnTree {

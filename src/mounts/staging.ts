@@ -1,0 +1,240 @@
+// Sources bound where nobody but root can reach or swap them, for as long as the engine starts the container.
+//
+// INVARIANTS
+// - All of it lies in RUNDIRECTORY/staging, which is root's own and a private mount: nothing spreads to other namespaces.
+// - A staged mount is a slave of its source before anything else happens to it: detaching it cannot reach the host's mounts.
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+  unlinkSync,
+} from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
+import type { Caller } from '../identity/caller.js'
+import { hasCode } from '../kernel/libc.js'
+import { bindMount, makePrivate, makeSlave, unmountDetached } from '../kernel/mount.js'
+import { statDescriptor, statPath, type FileKind } from '../kernel/stat.js'
+import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from '../plan/run-plan.js'
+import { readMounts } from '../proc/mount-info.js'
+import { objectionTo } from './judge.js'
+import { openCallersDescriptor, openSitesPath, readSource } from './source.js'
+
+/** Structurally engine's BindMount. */
+export interface StagedMount {
+  readonly kind: 'bind'
+  readonly source: string
+  readonly target: string
+  readonly readOnly: boolean
+  readonly propagation: 'rprivate' | 'rslave'
+}
+
+/** A mount of ours (home, cwd) or an optional one of the site that this run goes without. */
+export interface SkippedMount {
+  readonly source: string
+  readonly target: string
+  readonly code: ReasonCode
+  readonly message: string
+}
+
+export interface Staging {
+  /** In the order of the plan. */
+  readonly mounts: readonly (StagedMount | TmpfsMount)[]
+  readonly skipped: readonly SkippedMount[]
+}
+
+export interface StagingOptions {
+  readonly caller: Caller
+  /** Exists, root's own. */
+  readonly runDirectory: string
+  /** Absolute paths that no container may see; they need not exist. */
+  readonly denied: readonly string[]
+}
+
+/** Stages the mounts of a plan, all or none. Throws HW_MOUNT_REFUSED, HW_MOUNT_SOURCE, HW_CALLER_UNKNOWN, HW_MOUNT_FAILED. */
+export async function stageMounts(
+  mounts: readonly PlanMount[],
+  options: StagingOptions,
+): Promise<Staging> {
+  const directory = makeDirectory(join(options.runDirectory, STAGING))
+  const staged: (StagedMount | TmpfsMount)[] = []
+  const skipped: SkippedMount[] = []
+  try {
+    const denied = options.denied.map(realPath)
+    bindMount(directory, directory, { recursive: false })
+    makePrivate(directory)
+    for (const [index, mount] of mounts.entries()) {
+      const place = join(directory, `m${index}`)
+      const result =
+        mount.kind === 'tmpfs' ? mount : await stage(mount, place, { ...options, denied })
+      if ('code' in result) skipped.push(result)
+      else staged.push(result)
+    }
+    return { mounts: staged, skipped }
+  } catch (error) {
+    unstageMounts(options.runDirectory)
+    throw error instanceof HepwrapError ? error : failed(error)
+  }
+}
+
+/**
+ * Undoes stageMounts, also of a daemon that died in the midst of it; nothing there is success. The container keeps what
+ * the engine has bound by then.
+ */
+export function unstageMounts(runDirectory: string): void {
+  const directory = join(runDirectory, STAGING)
+  if (!isDirectory(directory)) return
+  for (const place of placesIn(directory)) detach(place)
+  detach(directory)
+  for (const place of placesIn(directory)) {
+    detach(place) // a copy, if the directory was not yet private
+    removePlace(place)
+  }
+  rmdirSync(directory)
+}
+
+const STAGING = 'staging'
+const STACK_LIMIT = 16
+
+/** EEXIST is an error: two runs never share a directory, and a run is staged once. */
+function makeDirectory(directory: string): string {
+  try {
+    mkdirSync(directory, { mode: 0o700 })
+    return directory
+  } catch (error) {
+    throw failed(error)
+  }
+}
+
+const failed = (cause: unknown) =>
+  new HepwrapError('HW_MOUNT_FAILED', cause instanceof Error ? cause.message : String(cause), {
+    cause,
+  })
+
+async function stage(
+  mount: CallerMount | SiteMount,
+  place: string,
+  options: StagingOptions,
+): Promise<StagedMount | SkippedMount> {
+  let fd: number | undefined
+  try {
+    fd = await openSource(mount, options)
+    bindTo(fd, place)
+    return {
+      kind: 'bind',
+      source: place,
+      target: mount.target,
+      readOnly: mount.readOnly,
+      propagation: mount.kind === 'site' && followsHost(place) ? 'rslave' : 'rprivate',
+    }
+  } catch (error) {
+    if (!(error instanceof HepwrapError) || !isDispensable(mount, error.code)) throw error
+    return { source: mount.source, target: mount.target, code: error.code, message: error.message }
+  } finally {
+    if (fd !== undefined) closeSync(fd)
+  }
+}
+
+async function openSource(
+  mount: CallerMount | SiteMount,
+  options: StagingOptions,
+): Promise<number> {
+  if (mount.kind === 'caller') return openJudged(mount, options)
+  const fd = await openSitesPath(mount.source)
+  if (fd !== undefined) return fd
+  throw new HepwrapError(
+    'HW_MOUNT_SOURCE',
+    `${quote(mount.source)} of the site's configuration does not exist`,
+  )
+}
+
+async function openJudged(mount: CallerMount, { caller, denied }: StagingOptions): Promise<number> {
+  const fd = await openCallersDescriptor(caller, mount.fd, mount.source)
+  try {
+    const facts = readSource(fd)
+    const objection = objectionTo(facts, { mounts: readMounts(), denied })
+    if (objection === undefined) return fd
+    const real = facts.path === mount.source ? '' : ` (really ${quote(facts.path)})`
+    throw new HepwrapError('HW_MOUNT_REFUSED', `${quote(mount.source)}${real} ${objection}`)
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
+}
+
+/** A refused mount that the user did not ask for is left out; a caller who is gone, or a failure, ends the run. */
+const isDispensable = (mount: CallerMount | SiteMount, code: ReasonCode): boolean =>
+  mount.kind === 'site'
+    ? mount.optional && code === 'HW_MOUNT_SOURCE'
+    : mount.origin !== 'user' && (code === 'HW_MOUNT_REFUSED' || code === 'HW_MOUNT_SOURCE')
+
+function bindTo(fd: number, place: string): void {
+  const source = statDescriptor(fd)
+  makePlace(place, source.kind)
+  bindMount(`/proc/self/fd/${fd}`, place, { recursive: true })
+  makeSlave(place, { recursive: true })
+  const staged = statPath(place)
+  if (staged.device !== source.device || staged.inode !== source.inode) {
+    throw new HepwrapError('HW_MOUNT_FAILED', `${quote(place)} does not show what was bound there`)
+  }
+}
+
+function makePlace(place: string, kind: FileKind): void {
+  if (kind === 'directory') mkdirSync(place, { mode: 0o700 })
+  else closeSync(openSync(place, 'wx', 0o600))
+}
+
+/** Reports whether mounts that the host makes later (autofs) arrive below this one. */
+const followsHost = (place: string): boolean =>
+  readMounts().some(({ mountPoint, slave }) => mountPoint === place && slave)
+
+/** The name that the kernel would give a path, as far as it exists. */
+function realPath(path: string): string {
+  try {
+    return realpathSync.native(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT', 'ENOTDIR') || path === '/') throw error
+    return join(realPath(dirname(path)), basename(path))
+  }
+}
+
+const placesIn = (directory: string): readonly string[] =>
+  readdirSync(directory)
+    .filter((name) => /^m[0-9]+$/.test(name))
+    .map((name) => join(directory, name))
+
+/** Slave first: see INVARIANTS. More than one mount lies there only if someone else has been at it. */
+function detach(place: string): void {
+  for (let depth = 0; depth < STACK_LIMIT; depth += 1) {
+    try {
+      makeSlave(place, { recursive: true })
+    } catch (error) {
+      if (hasCode(error, 'EINVAL', 'ENOENT')) return // not a mount point
+      throw error
+    }
+    unmountDetached(place)
+  }
+}
+
+/** What lay below the mount: our own empty directory or file. */
+function removePlace(place: string): void {
+  try {
+    if (isDirectory(place)) rmdirSync(place)
+    else unlinkSync(place)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return lstatSync(path).isDirectory()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return false
+    throw error
+  }
+}
