@@ -1,0 +1,261 @@
+// The catalogue: every reason code with its HTTP status, the exit status of `run`, what it means and what to do.
+// docs/reason-codes.md and `hepwrap explain` say the same words; a test holds the three together.
+
+export const EXIT_REFUSED = 125
+
+interface Reason {
+  /** HTTP status of a reply that carries this code. */
+  readonly http: number
+  /** Exit status of `hepwrap run`; see CONTRACT "Exit status of run". */
+  readonly exit: number
+  readonly meaning: string
+  readonly mend: string
+}
+
+const refused = (http: number, meaning: string, mend: string): Reason => ({
+  http,
+  exit: EXIT_REFUSED,
+  meaning,
+  mend,
+})
+
+export const REASONS = {
+  // The command line and the request
+  HW_USAGE: refused(
+    400,
+    'the command line or the request cannot be understood',
+    'see hepwrap --help',
+  ),
+  HW_OPTION_UNKNOWN: refused(400, 'run has no such option', 'see hepwrap run --help'),
+  HW_OPTION_FORBIDDEN: refused(
+    403,
+    'docker has this option; hepwrap never allows it, because it would give a container more than its user has',
+    'leave the option out',
+  ),
+  HW_OPTION_INVALID: refused(
+    400,
+    'the value of an option is malformed or out of range',
+    'correct the value',
+  ),
+  HW_REQUEST_INVALID: refused(
+    400,
+    'the request does not follow the protocol',
+    'use a hepwrap client of the same version as the daemon',
+  ),
+  HW_REQUEST_TOO_LARGE: refused(
+    413,
+    'the request (arguments, environment, mounts) is larger than the daemon reads',
+    'pass large input by a file or by stdin',
+  ),
+  HW_REQUEST_TIMEOUT: refused(
+    408,
+    'the client connected and did not finish its request in time',
+    'try again',
+  ),
+  HW_ENV_TOO_LARGE: refused(
+    413,
+    'the environment is larger than a program can be given',
+    'pass large input by a file',
+  ),
+  HW_NOT_FOUND: refused(
+    404,
+    'there is no such container, job or path, or it is not yours',
+    'see hepwrap ps -a',
+  ),
+
+  // Who and where
+  HW_CALLER_UNKNOWN: refused(
+    403,
+    'the kernel could not tell who calls: the process is gone or changed its identity',
+    'run hepwrap directly from the job step',
+  ),
+  HW_CALLER_NAMESPACE: refused(
+    403,
+    'the caller lives in another mount or user namespace than the daemon',
+    'run hepwrap outside of containers and unshare',
+  ),
+  HW_ROOT_ONLY: refused(403, 'only root may do this', 'run it as root'),
+  HW_ROOT_REFUSED: refused(
+    403,
+    'root may administer hepwrap, not run containers by it',
+    'run as the user of the job',
+  ),
+  HW_OUTSIDE_JOB: refused(
+    403,
+    'the caller is not inside a Slurm job',
+    'start it by srun or from a batch script',
+  ),
+  HW_JOB_MISMATCH: refused(
+    403,
+    "the caller's cgroups do not agree about the job, or name another user's job",
+    'run hepwrap directly from the job step',
+  ),
+  HW_JOB_UNANNOUNCED: refused(
+    403,
+    'the prolog has not announced this job and the site demands it',
+    'tell the administrator: the prolog does not run or cannot reach hepwrapd',
+  ),
+  HW_JOB_ENDED: refused(409, 'the job has been ended on this node', 'submit a new job'),
+
+  // Policy
+  HW_IMAGE_REFUSED: refused(
+    403,
+    'the site does not allow this image',
+    'see hepwrap images for what is allowed',
+  ),
+  HW_IMAGE_INVALID: refused(
+    400,
+    'this is not an image name',
+    'write name, name:tag or name@sha256:…',
+  ),
+  HW_PULL_REFUSED: refused(403, 'the site does not allow this --pull', 'leave --pull out'),
+  HW_MOUNT_REFUSED: refused(403, 'the site does not allow this mount', 'mount another path'),
+  HW_MOUNT_SOURCE: refused(
+    400,
+    'the source of a mount does not exist or you may not reach it',
+    'correct the path',
+  ),
+  HW_MOUNT_TARGET: refused(
+    400,
+    'the target of a mount is not an absolute path, is used twice, or is reserved',
+    'correct the path',
+  ),
+  HW_LIMIT_ABOVE_JOB: refused(
+    403,
+    'a limit asked for is above what the job has',
+    'ask Slurm for more, or hepwrap for less',
+  ),
+  HW_TOO_MANY_RUNS: refused(
+    429,
+    'you have as many containers or connections here as one user may',
+    'wait for some to end',
+  ),
+
+  // Images
+  HW_IMAGE_NOT_FOUND: refused(
+    404,
+    'the image is not on this node and the registry has none of that name',
+    'check name and tag',
+  ),
+  HW_IMAGE_ABSENT: refused(
+    404,
+    'the image is not on this node and may not be pulled',
+    'ask the administrator to load it, or use --pull missing',
+  ),
+  HW_IMAGE_PLATFORM: refused(
+    400,
+    'the image is for another operating system or processor',
+    "use an image for this node's platform",
+  ),
+  HW_REGISTRY_DOWN: refused(502, 'the registry does not answer', 'try again later'),
+  HW_REGISTRY_AUTH: refused(
+    502,
+    'the registry wants credentials or denies access',
+    'ask the administrator',
+  ),
+  HW_PULL_FAILED: refused(
+    502,
+    'the image could not be pulled',
+    "see the message; the engine's log on the node has more",
+  ),
+
+  // The command
+  HW_COMMAND_MISSING: refused(
+    400,
+    'the image names no command and none was given',
+    'give a command',
+  ),
+  HW_COMMAND_NOT_FOUND: {
+    http: 200,
+    exit: 127,
+    meaning: 'the image has no such command',
+    mend: "check the command, the image's PATH and the mounts",
+  },
+  HW_COMMAND_NOT_EXECUTABLE: {
+    http: 200,
+    exit: 126,
+    meaning: 'the command exists in the image but cannot be executed',
+    mend: 'check its mode, its interpreter and its architecture',
+  },
+  HW_WORKDIR: {
+    http: 200,
+    exit: 126,
+    meaning: 'the working directory cannot be entered in the container',
+    mend: 'mount it, or name another with --workdir',
+  },
+
+  // The node
+  HW_ENGINE_DOWN: refused(
+    503,
+    'the container engine does not answer',
+    'try again; tell the administrator (hepwrap doctor)',
+  ),
+  HW_ENGINE_FAILED: refused(
+    502,
+    'the container engine refused or failed',
+    'see the message; tell the administrator',
+  ),
+  HW_START_TIMEOUT: refused(
+    504,
+    'the container did not start in time',
+    'try again; tell the administrator (hepwrap doctor)',
+  ),
+  HW_CGROUP_FAILED: refused(
+    500,
+    "the run's cgroup could not be made or entered",
+    'tell the administrator (hepwrap doctor)',
+  ),
+  HW_MOUNT_FAILED: refused(500, 'a mount could not be prepared', 'tell the administrator'),
+  HW_LEDGER_UNAVAILABLE: refused(
+    503,
+    'the accounting ledger cannot be written, and nothing runs unrecorded',
+    'tell the administrator: disk full?',
+  ),
+  HW_DAEMON_DOWN: refused(503, 'hepwrapd does not answer on this node', 'tell the administrator'),
+  HW_DAEMON_LOST: refused(
+    503,
+    'hepwrapd went away during the run; the container has been ended',
+    'submit again; tell the administrator',
+  ),
+  HW_DAEMON_STOPPING: refused(503, 'hepwrapd is being stopped on this node', 'try again'),
+  HW_CONFIG_INVALID: refused(
+    500,
+    'a configuration file is malformed or unsafe',
+    'correct the file, key and line in the message',
+  ),
+  HW_INTERNAL: refused(
+    500,
+    'a fault of hepwrap itself',
+    "tell the administrator; the node's log names the run",
+  ),
+
+  // Why a run ended
+  HW_CLIENT_GONE: refused(
+    200,
+    'the client or its step ended before the container, which was ended too',
+    'nothing, if the job was cancelled',
+  ),
+  HW_JOB_CLEANED: refused(
+    200,
+    'the job ended on this node (epilog) and its containers with it',
+    'nothing',
+  ),
+  HW_DAEMON_RESTARTED: refused(
+    200,
+    'hepwrapd was restarted or the node lost power during the run',
+    'submit again',
+  ),
+  HW_OOM_KILLED: refused(
+    200,
+    "the kernel ended a process of the container at the job's memory limit",
+    'ask Slurm for more memory (--mem)',
+  ),
+  HW_STOPPED: refused(200, 'the container was ended by hepwrap stop or kill', 'nothing'),
+  HW_SIGNALED: refused(200, 'the command was ended by a signal', 'nothing, if it was meant'),
+  HW_TIME_LIMIT: refused(200, 'the job reached its time limit', 'ask Slurm for more time (--time)'),
+} as const satisfies Record<string, Reason>
+
+export type ReasonCode = keyof typeof REASONS
+
+/** Reports whether `text` is a reason code of this version. */
+export const isReasonCode = (text: string): text is ReasonCode => Object.hasOwn(REASONS, text)
