@@ -41,8 +41,14 @@ export function readFdOwner(pid: number, procRoot = '/proc'): number | undefined
 }
 
 function parseStatus(text: string): Omit<ProcessFacts, 'pid' | 'startTimeTicks'> {
-  // Newlines in Name are escaped by the kernel, so a line that starts with a key is that key.
-  const field = (key: string) => new RegExp(`^${key}:[ \\t]*(.*)$`, 'm').exec(text)?.[1]?.trim()
+  // The user chooses Name. Of it the kernel escapes newlines and backslashes, nothing else: split at newlines only
+  // (a regular expression's ^ and $ also stop at \r and U+2028, which would let a name pass for a Groups line).
+  const rows = text.split('\n')
+  const field = (key: string) =>
+    rows
+      .find((row) => row.startsWith(`${key}:`))
+      ?.slice(key.length + 1)
+      .trim()
   const umask = field('Umask')
   return {
     state: required(field('State')).charAt(0),
