@@ -151,7 +151,7 @@ class RunSession {
 
   /** Since our own start. */
   #timing(what: string): void {
-    this.#verbose(`${what} ${performance.now().toFixed(0)} ms`)
+    this.#verbose(`${what} ${(process.uptime() * 1000).toFixed(0)} ms`)
   }
 
   #verbose(text: string): void {

@@ -1,16 +1,16 @@
 // The client as users start it: the sources made JavaScript, without waiting for rooms that it does not use.
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
-// No more than these: a test holds that the client needs nothing else.
-const ROOMS = ['bin/hepwrap.ts', 'base/errors.ts', 'base/clock.ts', 'base/ids.ts', 'wire/frames.ts']
 
 export interface BuiltClient {
   /** dist/bin/hepwrap.js of this build. */
   readonly path: string
+  /** Relative to src: all that the client can ever load. */
+  readonly sources: readonly string[]
   remove(): void
 }
 
@@ -18,15 +18,18 @@ export function buildClient(): BuiltClient {
   const cache = join(ROOT, '.cache')
   mkdirSync(cache, { recursive: true })
   const built = mkdtempSync(join(cache, 'client-'))
-  const cli = readdirSync(join(ROOT, 'src/cli')).map((name) => `cli/${name}`)
   writeFileSync(join(built, 'package.json'), JSON.stringify({ type: 'module', version: '9.8.7' }))
-  for (const name of [...ROOMS, ...cli]) {
+  const sources = new Set(['bin/hepwrap.ts'])
+  for (const name of sources) {
     const target = join(built, 'dist', name.replace(/\.ts$/, '.js'))
-    mkdirSync(join(target, '..'), { recursive: true })
-    writeFileSync(target, transpile(readFileSync(join(ROOT, 'src', name), 'utf8')))
+    const script = transpile(readFileSync(join(ROOT, 'src', name), 'utf8'))
+    mkdirSync(dirname(target), { recursive: true })
+    writeFileSync(target, script)
+    for (const imported of importsOf(script)) sources.add(join(dirname(name), imported))
   }
   return {
     path: join(built, 'dist/bin/hepwrap.js'),
+    sources: [...sources],
     remove: () => rmSync(built, { recursive: true, force: true }),
   }
 }
@@ -40,3 +43,9 @@ const transpile = (source: string): string =>
       removeComments: true,
     },
   }).outputText
+
+/** Relative ones, static and dynamic. */
+const importsOf = (script: string): string[] =>
+  [...script.matchAll(/(?:from|import)\s*\(?\s*['"](\.[^'"]+)\.js['"]/g)].map(
+    (match) => `${match[1] ?? ''}.ts`,
+  )
