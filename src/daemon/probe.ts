@@ -13,7 +13,7 @@ import type { BindMount, ContainerSpec } from '../engine/engine.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
 import { parseImageRef } from '../plan/image-ref.js'
 import { readCgroups } from '../proc/cgroup-of.js'
-import { GATE_TARGET, INIT_TARGET } from '../run/container-spec.js'
+import { newGatePlace } from '../run/container-spec.js'
 import { openGate, type InitReport } from '../run/gate.js'
 import { nodeLabel } from '../run/launch.js'
 import { closePlacement, containerName, runDirectory, undoRun } from '../run/undo.js'
@@ -44,7 +44,11 @@ export async function probeLimit(
   try {
     makePlacement(placement, limits)
     mkdirSync(directory, { mode: 0o700 })
-    const gate = await openGate(join(directory, 'gate'), NOBODY, NOBODY)
+    const gate = await openGate(join(directory, 'gate'), {
+      uid: NOBODY,
+      gid: NOBODY,
+      initPath: daemon.initPath,
+    })
     const imageId = await probeImage(daemon)
     const id = await engine.create(
       probeSpec(runId, imageId, join(directory, 'gate'), command, daemon),
@@ -93,6 +97,7 @@ function probeSpec(
   command: readonly string[],
   daemon: Daemon,
 ): ContainerSpec {
+  const place = newGatePlace()
   const bind = (source: string, target: string): BindMount => ({
     kind: 'bind',
     source,
@@ -103,7 +108,7 @@ function probeSpec(
   return {
     name: containerName(runId),
     imageId,
-    argv: [INIT_TARGET, INIT_TARGET, ...command],
+    argv: [place.init, place.init, ...command],
     env: {},
     labels: { [RUN_LABEL]: runId, [NODE_LABEL]: nodeLabel(daemon) },
     uid: NOBODY,
@@ -115,7 +120,7 @@ function probeSpec(
     readOnlyRootfs: true,
     shmSizeBytes: undefined,
     ulimits: [],
-    mounts: [bind(daemon.initPath, INIT_TARGET), bind(gate, GATE_TARGET)],
+    mounts: [bind(daemon.initPath, place.init), bind(gate, place.gate)],
     runtime: daemon.config.engine.runtime,
   }
 }

@@ -1,6 +1,7 @@
 /*
- * PID 1 of every container, as the unprivileged user: /.hepwrap/init COMMAND [ARG...]. Waits at
- * the gate until the daemon has placed it, runs the command, forwards signals, reaps, says how it
+ * PID 1 of every container, as the unprivileged user: /.hepwrap-SECRET/init COMMAND [ARG...]. Waits
+ * at the gate, which lies beside it (the directory of argv[0]; its name is a secret of each run, so
+ * that no symbolic link in an image can lead a user's mount there and take our place), until the daemon has placed it, runs the command, forwards signals, reaps, says how it
  * ended. Decides nothing about rights: it is the user's own process, its lines speak for this run.
  *
  *   cc -std=gnu11 -O2 -static -Wall -Wextra -Werror -Wconversion -s \
@@ -42,9 +43,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#ifndef GATE_PATH /* tests compile it with a path of their own */
-#define GATE_PATH "/.hepwrap/gate"
-#endif
 #ifndef GRACE_MS /* from SIGTERM to the end, once the daemon is lost */
 #define GRACE_MS 10000
 #endif
@@ -69,7 +67,7 @@ struct go {
 static void close_leaks(void);
 static int run_probe(int argc, char **argv);
 static int block_signals(void);
-static void open_gate(struct gate *gate);
+static void open_gate(struct gate *gate, const char *own_path);
 static struct go wait_for_go(struct gate *gate);
 static int release_terminal(void);
 static pid_t start_command(char **argv, int terminal, int *exec_pipe);
@@ -94,7 +92,7 @@ int main(int argc, char **argv)
 
     const int terminal = release_terminal();
     const int signals = block_signals();
-    open_gate(&gate);
+    open_gate(&gate, argv[0]);
     const struct go go = wait_for_go(&gate);
     umask(go.umask);
     if (chdir(go.workdir) < 0) {
@@ -164,9 +162,17 @@ static int block_signals(void)
     return signals;
 }
 
-static void open_gate(struct gate *gate)
+static void open_gate(struct gate *gate, const char *own_path)
 {
-    static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = GATE_PATH};
+    static const char name[] = "gate";
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *slash = strrchr(own_path, '/');
+    const size_t directory = slash == NULL ? 0 : (size_t)(slash - own_path) + 1;
+
+    if (directory + sizeof name > sizeof address.sun_path)
+        fail("the path of the gate is too long", 0, "HW_INTERNAL");
+    memcpy(address.sun_path, own_path, directory);
+    memcpy(address.sun_path + directory, name, sizeof name);
 
     gate->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (gate->fd < 0 || connect(gate->fd, (const struct sockaddr *)&address, sizeof address) < 0)

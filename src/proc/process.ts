@@ -40,6 +40,14 @@ export function readFdOwner(pid: number, procRoot = '/proc'): number | undefined
   return ifPresent(() => statSync(`${procRoot}/${pid}/fd`).uid)
 }
 
+/** Which file a process executes, by device and inode, whatever its name is in the process's own tree; undefined: gone. */
+export function readExecutable(
+  pid: number,
+  procRoot = '/proc',
+): { readonly dev: number; readonly ino: number } | undefined {
+  return ifPresent(() => statSync(`${procRoot}/${pid}/exe`))
+}
+
 function parseStatus(text: string): Omit<ProcessFacts, 'pid' | 'startTimeTicks'> {
   // The user chooses Name. Of it the kernel escapes newlines and backslashes, nothing else: split at newlines only
   // (a regular expression's ^ and $ also stop at \r and U+2028, which would let a name pass for a Groups line).

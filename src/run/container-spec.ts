@@ -1,16 +1,30 @@
 // RunPlan and a resolved image to what the engine is asked for; pure.
+import { randomBytes } from 'node:crypto'
 import { HepwrapError, quote } from '../base/errors.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
 import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { containerName } from './undo.js'
 
-export const INIT_TARGET = '/.hepwrap/init'
-export const GATE_TARGET = '/.hepwrap/gate'
+/** Where init and its gate are mounted. */
+export interface GatePlace {
+  readonly init: string
+  readonly gate: string
+}
+
+/**
+ * A place that nobody can name before the container runs. A user's mount is made after ours, and a symbolic link in the
+ * image may lead its target anywhere: to a known place it could put another program where our init is expected.
+ */
+export function newGatePlace(): GatePlace {
+  const directory = `/.hepwrap-${randomBytes(16).toString('hex')}`
+  return { init: `${directory}/init`, gate: `${directory}/gate` }
+}
 
 export interface SpecParts {
   readonly plan: RunPlan
   readonly image: ImageFacts
+  readonly place: GatePlace
   /** "cluster/node" */
   readonly node: string
   readonly runtime: string
@@ -18,12 +32,19 @@ export interface SpecParts {
   readonly mounts: ContainerSpec['mounts']
 }
 
-export function containerSpec({ plan, image, node, runtime, mounts }: SpecParts): ContainerSpec {
+export function containerSpec({
+  plan,
+  image,
+  place,
+  node,
+  runtime,
+  mounts,
+}: SpecParts): ContainerSpec {
   const { caller } = plan
   return {
     name: containerName(plan.runId),
     imageId: image.id,
-    argv: [INIT_TARGET, ...commandOf(plan, image)],
+    argv: [place.init, ...commandOf(plan, image)],
     env: plan.env,
     labels: { ...plan.labels, [RUN_LABEL]: plan.runId, [NODE_LABEL]: node },
     uid: caller.uid,

@@ -1,11 +1,12 @@
 // The gate: a unix socket of the run's own, mounted into the container, on which our init waits for `go`.
 // The kernel says who connected (SO_PEERCRED), so the daemon learns the host pid of PID 1 without asking the engine.
 // The protocol is in native/init.c. What init says is as good as what the user says: it ends his own run only.
-import { chmodSync, chownSync } from 'node:fs'
+import { chmodSync, chownSync, statSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { HepwrapError } from '../base/errors.js'
-import { peerCredentials } from '../kernel/peercred.js'
-import { closeFd, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
+import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
+import { closeFd, isAlive, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
+import { readExecutable } from '../proc/process.js'
 
 const SIGKILL = 9
 const MAX_LINE_BYTES = 256
@@ -35,8 +36,17 @@ export interface Gate {
   close(): void
 }
 
-/** Listens at `path` (in a directory that only root can enter); only `uid` may pass. */
-export async function openGate(path: string, uid: number, gid: number): Promise<Gate> {
+export interface GateOptions {
+  /** Whose container it is: only this uid may pass. */
+  readonly uid: number
+  readonly gid: number
+  /** The init on this node: only a process that executes this very file may pass. */
+  readonly initPath: string
+}
+
+/** Listens at `path`, in a directory that only root can enter. */
+export async function openGate(path: string, options: GateOptions): Promise<Gate> {
+  const { uid, gid } = options
   const server = createServer({ pauseOnConnect: true })
   let socket: Socket | undefined
   const connected = new Promise<Init>((resolve, reject) => {
@@ -45,7 +55,7 @@ export async function openGate(path: string, uid: number, gid: number): Promise<
       socket = peer
       server.close()
       try {
-        resolve(createInit(peer, uid))
+        resolve(createInit(peer, options))
       } catch (thrown) {
         peer.destroy()
         reject(thrown as Error)
@@ -74,12 +84,16 @@ const listen = (server: Server, path: string) =>
     })
   })
 
-function createInit(socket: Socket, uid: number): Init {
+function createInit(socket: Socket, options: GateOptions): Init {
   const fd = fdOf(socket)
   const peer = peerCredentials(fd)
-  if (peer.uid !== uid || peer.pid <= 0)
-    throw new HepwrapError('HW_INTERNAL', `uid ${peer.uid} at the gate of a run of uid ${uid}`)
   const pidfd = peerPidfd(fd) ?? openPidfd(peer.pid)
+  try {
+    requireInit(peer, pidfd, options)
+  } catch (thrown) {
+    closeFd(pidfd)
+    throw thrown
+  }
   const ended = readReport(socket).finally(() => closeFd(pidfd))
   let isOpen = true
   void ended.then(() => (isOpen = false))
@@ -96,6 +110,26 @@ function createInit(socket: Socket, uid: number): Init {
     },
     ended,
   }
+}
+
+/** Whoever else stands at the gate has got into the container before the gate: no part of it may run. */
+function requireInit(
+  { pid, uid }: PeerCredentials,
+  pidfd: number,
+  { uid: expected, initPath }: GateOptions,
+): void {
+  const refuse = (what: string) => {
+    throw new HepwrapError(
+      'HW_ENGINE_FAILED',
+      `the container did not begin with hepwrap's init: ${what}`,
+    )
+  }
+  if (uid !== expected) refuse(`uid ${uid} at the gate of uid ${expected}`)
+  const { dev, ino } = statSync(initPath)
+  const executable = readExecutable(pid)
+  if (executable?.dev !== dev || executable.ino !== ino)
+    refuse(`process ${pid} executes another file`)
+  if (!isAlive(pidfd)) refuse(`process ${pid} is gone`)
 }
 
 /** Node has no public way to a socket's descriptor; `_handle.fd` is what there is on Node 20 and 22. */

@@ -13,7 +13,7 @@ import type { RunPlan } from '../plan/run-plan.js'
 import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
-import { containerSpec, GATE_TARGET, INIT_TARGET } from './container-spec.js'
+import { containerSpec, newGatePlace, type GatePlace } from './container-spec.js'
 import { openGate, type Gate, type Init } from './gate.js'
 import { abortable } from './image-store.js'
 import type { LiveRun } from './live-runs.js'
@@ -77,15 +77,19 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   await makePlacement(placement, limits)
   watch.lap('cgroup')
   mkdirSync(directory, { mode: 0o700 })
-  const gate = await openGate(join(directory, 'gate'), plan.caller.uid, plan.caller.gid)
+  const { uid, gid } = plan.caller
+  const { initPath } = deps
+  const gate = await openGate(join(directory, 'gate'), { uid, gid, initPath })
   try {
+    const place = newGatePlace()
     const mounts = [
-      ...(await ownBinds(plan, directory, deps)),
+      ...(await ownBinds(plan, directory, place, deps)),
       ...(await stage(plan, directory, deps)),
     ]
     const spec = containerSpec({
       plan,
       image,
+      place,
       node: nodeLabel(deps),
       runtime: deps.config.engine.runtime,
       mounts,
@@ -118,6 +122,7 @@ export const nodeLabel = ({ config }: Pick<RunDeps, 'config'>): string =>
 async function ownBinds(
   plan: RunPlan,
   directory: string,
+  place: GatePlace,
   { initPath }: RunDeps,
 ): Promise<readonly BindMount[]> {
   const names = await accountNames(plan)
@@ -127,8 +132,8 @@ async function ownBinds(
     return path
   }
   return [
-    ownBind(initPath, INIT_TARGET),
-    ownBind(join(directory, 'gate'), GATE_TARGET),
+    ownBind(initPath, place.init),
+    ownBind(join(directory, 'gate'), place.gate),
     ownBind(write('passwd', passwdText(names)), '/etc/passwd'),
     ownBind(write('group', groupText(names)), '/etc/group'),
   ]

@@ -1,7 +1,7 @@
 // Starts the init as PID 1 of an unprivileged pid namespace (unshare(1)) and plays the daemon at its gate.
 // Owns the processes, sockets and folders it makes; `endRuns` removes them. What a run must do is the tests' matter.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -35,12 +35,12 @@ export interface Programs {
   readonly pty: string
 }
 
-/** Compiles the init with the flags of the build, a short grace, and a gate in the current directory. */
+/** Compiles the init with the flags of the build, a short grace. */
 export function compilePrograms(): Programs {
   const folder = mkdtempSync(join(tmpdir(), 'hepwrap-init-'))
   chmodSync(folder, 0o755)
   const programs = { folder, init: join(folder, 'init'), pty: join(folder, 'pty') }
-  const defines = ['-DGATE_PATH="gate"', `-DGRACE_MS=${GRACE_MS}`]
+  const defines = [`-DGRACE_MS=${GRACE_MS}`]
   compile([...CC_FLAGS, ...defines, '-o', programs.init, resolve('src/native/init.c')])
   compile(['-o', programs.pty, resolve('test/unit/native/fixtures/pty.c'), '-lutil'])
   return programs
@@ -100,6 +100,7 @@ export async function startInit(
   const folder = join(programs.folder, `run-${++runCount}`)
   mkdirSync(folder)
   chmodSync(folder, 0o777)
+  linkSync(programs.init, join(folder, 'init')) // its gate lies beside it
   undo.push(() => rmSync(folder, { recursive: true, force: true }))
   const server = options.gate === 'absent' ? undefined : await listen(join(folder, 'gate'))
   const connected = server && new Promise<Socket>((found) => server.once('connection', found))
@@ -136,7 +137,7 @@ function spawnInit(
   options: RunOptions,
 ): ChildProcess {
   const around = options.terminal ? [...NAMESPACES, programs.pty] : PID_1
-  const child = spawn('/usr/bin/unshare', [...around, programs.init, ...command], {
+  const child = spawn('/usr/bin/unshare', [...around, join(folder, 'init'), ...command], {
     cwd: folder,
     env: options.env ?? { PATH: process.env['PATH'] },
     ...USER,
