@@ -1,7 +1,7 @@
 // The node's ledger: one SQLite file, one row a container, durable before anything is visible.
 // INVARIANTS: a row leaves RUNNING once and never comes back; every method returns after the change is on disk
 // (WAL with synchronous=FULL: https://www.sqlite.org/pragma.html#pragma_synchronous); one daemon holds the ledger.
-import { mkdirSync } from 'node:fs'
+import { closeSync, constants, fchmodSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { asHepwrapError, HepwrapError } from '../base/errors.js'
@@ -9,7 +9,14 @@ import type { RunId } from '../base/ids.js'
 import type { RecordsQuery, UsageRecord } from '../wire/usage-api.js'
 import { migrate } from './migrations.js'
 import { createRecordReader } from './query.js'
-import { fromRow, RECORD_FIELDS, toRow, type RecordChange, type RecordRow } from './record.js'
+import {
+  fromRow,
+  RECORD_FIELDS,
+  toChange,
+  toRow,
+  type RecordChange,
+  type RecordRow,
+} from './record.js'
 
 /** What recovery needs to undo a run: paths and names of ours, written before any of them exists. */
 export interface UndoNote {
@@ -49,23 +56,46 @@ export function openLedger(stateDirectory: string): Ledger {
   return translated(`open the ledger in ${stateDirectory}`, () => {
     mkdirSync(stateDirectory, { recursive: true, mode: 0o700 })
     const lock = lockDirectory(stateDirectory)
-    const db = openDatabase(join(stateDirectory, 'ledger.db'))
-    migrate(db)
-    return createLedger(db, lock)
+    try {
+      return createLedger(openDatabase(join(stateDirectory, 'ledger.db')), lock)
+    } catch (thrown) {
+      lock.close()
+      throw thrown
+    }
   })
 }
 
 function openDatabase(path: string): Database.Database {
+  makePrivate(path)
   const db = new Database(path)
-  db.pragma('journal_mode = WAL')
-  db.pragma('synchronous = FULL') // set at each open: a reopened WAL database would be NORMAL
-  db.pragma('busy_timeout = 2000')
-  return db
+  try {
+    db.pragma('journal_mode = WAL')
+    db.pragma('synchronous = FULL') // set at each open: a reopened WAL database would be NORMAL
+    db.pragma('busy_timeout = 2000')
+    migrate(db)
+    return db
+  } catch (thrown) {
+    db.close()
+    throw thrown
+  }
+}
+
+/** Users read their own records through the daemon, nobody's in the file; SQLite gives the WAL the mode of its database. */
+function makePrivate(path: string): void {
+  const { O_CREAT, O_RDWR, O_NOFOLLOW } = constants
+  const fd = openSync(path, O_CREAT | O_RDWR | O_NOFOLLOW, 0o600)
+  try {
+    fchmodSync(fd, 0o600)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** A second daemon on the same state directory is refused; the kernel drops the lock of a dead one. */
 function lockDirectory(stateDirectory: string): Database.Database {
-  const lock = new Database(join(stateDirectory, 'lock.db'))
+  const path = join(stateDirectory, 'lock.db')
+  makePrivate(path)
+  const lock = new Database(path)
   lock.pragma('busy_timeout = 0')
   try {
     lock.exec('BEGIN EXCLUSIVE')
@@ -81,37 +111,16 @@ function lockDirectory(stateDirectory: string): Database.Database {
 }
 
 const column = (field: string) => `"${field}"`
+const COLUMNS = RECORD_FIELDS.map(column).join(', ')
 
 function createLedger(db: Database.Database, lock: Database.Database): Ledger {
-  const columns = RECORD_FIELDS.map(column).join(', ')
   const insert = db.prepare(
-    `INSERT INTO records (${columns}, undo) VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')}, @undo)`,
+    `INSERT INTO records (${COLUMNS}, undo) VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')}, @undo)`,
   )
   const selectUnfinished = db.prepare(
-    `SELECT seq, ${columns}, undo FROM records WHERE state = 'RUNNING'`,
+    `SELECT seq, ${COLUMNS}, undo FROM records WHERE state = 'RUNNING'`,
   )
-  const selectByPrefix = db.prepare(
-    `SELECT seq, ${columns} FROM records WHERE id >= @prefix AND id < @prefix || 'g' AND (@uid IS NULL OR uid = @uid) LIMIT @limit`,
-  )
-  const newest = (condition: string) =>
-    db.prepare(
-      `SELECT seq, ${columns} FROM records WHERE ${condition} AND (@uid IS NULL OR uid = @uid) ORDER BY seq DESC LIMIT @limit`,
-    )
-  const selectNewest = newest('TRUE')
-  const selectRunning = newest("state = 'RUNNING'")
-  const statements = new Map<string, Database.Statement>()
-
-  /** Transitions write few distinct sets of columns; each is prepared once. */
-  const updateOf = (fields: readonly string[]): Database.Statement => {
-    const assignments = fields.map((field) => `${column(field)} = @${field}`).join(', ')
-    const known = statements.get(assignments)
-    if (known !== undefined) return known
-    const statement = db.prepare(
-      `UPDATE records SET ${assignments} WHERE id = @id AND state = 'RUNNING'`,
-    )
-    statements.set(assignments, statement)
-    return statement
-  }
+  const updateOf = createUpdates(db)
 
   return {
     open: (record, undo) =>
@@ -121,22 +130,14 @@ function createLedger(db: Database.Database, lock: Database.Database): Ledger {
     change: (id, change) =>
       translated(`change record ${id}`, () => {
         const fields = Object.keys(change)
-        return fields.length > 0 && updateOf(fields).run({ ...change, id }).changes === 1
+        return fields.length > 0 && updateOf(fields).run({ ...toChange(change), id }).changes === 1
       }),
     unfinished: () =>
-      (selectUnfinished.all() as (RecordRow & { undo: string | null })[]).map(
-        ({ undo, ...row }) => ({
-          record: fromRow(row),
-          undo: undo === null ? { placement: undefined } : (JSON.parse(undo) as UndoNote),
-        }),
-      ),
-    findByPrefix: (prefix, { uid }, limit) =>
-      (selectByPrefix.all({ prefix, uid: uid ?? null, limit }) as RecordRow[]).map(fromRow),
-    newest: ({ uid }, limit) =>
-      (limit === 'running'
-        ? (selectRunning.all({ uid: uid ?? null, limit: -1 }) as RecordRow[])
-        : (selectNewest.all({ uid: uid ?? null, limit }) as RecordRow[])
-      ).map(fromRow),
+      (selectUnfinished.all() as (RecordRow & { undo: string | null })[]).map((row) => ({
+        record: fromRow(row),
+        undo: row.undo === null ? { placement: undefined } : (JSON.parse(row.undo) as UndoNote),
+      })),
+    ...createLookups(db),
     read: createRecordReader(db),
     probe: () =>
       translated('write to the ledger', () => {
@@ -147,6 +148,48 @@ function createLedger(db: Database.Database, lock: Database.Database): Ledger {
     close: () => {
       db.close()
       lock.close()
+    },
+  }
+}
+
+/** Transitions write few distinct sets of columns; each is prepared once. */
+function createUpdates(db: Database.Database) {
+  const statements = new Map<string, Database.Statement>()
+  return (fields: readonly string[]): Database.Statement => {
+    const assignments = fields.map((field) => `${column(field)} = @${field}`).join(', ')
+    const known = statements.get(assignments)
+    if (known !== undefined) return known
+    const statement = db.prepare(
+      `UPDATE records SET ${assignments} WHERE id = @id AND state = 'RUNNING'`,
+    )
+    statements.set(assignments, statement)
+    return statement
+  }
+}
+
+function createLookups(db: Database.Database): Pick<Ledger, 'findByPrefix' | 'newest'> {
+  const selectByPrefix = db.prepare(
+    `SELECT seq, ${COLUMNS} FROM records WHERE id >= @prefix AND id < @prefix || 'g' AND (@uid IS NULL OR uid = @uid) LIMIT @limit`,
+  )
+  // A scope is a condition of its own, so that each finds its index.
+  const newest = (condition: string) =>
+    db.prepare(
+      `SELECT seq, ${COLUMNS} FROM records WHERE ${condition} ORDER BY seq DESC LIMIT @limit`,
+    )
+  const selectNewest = { all: newest('TRUE'), own: newest('uid = @uid') }
+  const running = "state = 'RUNNING'"
+  const selectRunning = { all: newest(running), own: newest(`${running} AND uid = @uid`) }
+  return {
+    findByPrefix: (prefix, { uid }, limit) =>
+      (selectByPrefix.all({ prefix, uid: uid ?? null, limit }) as RecordRow[]).map(fromRow),
+    newest: ({ uid }, limit) => {
+      const select = limit === 'running' ? selectRunning : selectNewest
+      const rowLimit = limit === 'running' ? -1 : limit
+      const rows =
+        uid === undefined
+          ? select.all.all({ limit: rowLimit })
+          : select.own.all({ uid, limit: rowLimit })
+      return (rows as RecordRow[]).map(fromRow)
     },
   }
 }

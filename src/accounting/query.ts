@@ -1,5 +1,6 @@
 // Reading records: a query to SQL with bound values only, in pages by sequence number.
 import type { Database } from 'better-sqlite3'
+import { rfc3339 } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { STATES, type RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
 import type { Scope } from './ledger.js'
@@ -16,9 +17,8 @@ export function createRecordReader(db: Database) {
   return (query: RecordsQuery, scope: Scope): Iterable<UsageRecord> => {
     const conditions = [...scopeConditions(scope), ...queryConditions(query)]
     const where = ['seq > @after', ...conditions.map(({ sql }) => sql)].join(' AND ')
-    const values: Record<string, string | number> = Object.assign(
-      {},
-      ...conditions.map((condition) => condition.values),
+    const values = Object.fromEntries(
+      conditions.flatMap((condition) => Object.entries(condition.values)),
     )
     const columns = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
     const statement = db.prepare(
@@ -96,9 +96,20 @@ function stateCondition(states: string): Condition {
   }
 }
 
+/** RFC 3339 alone: what Date.parse reads beside it means another time on another node, or the third of March. */
 function time(name: string, text: string): string {
-  const epochMs = Date.parse(text)
+  const epochMs = RFC3339.test(text) && isDay(text.slice(0, 10)) ? Date.parse(text) : NaN
   if (Number.isNaN(epochMs))
-    throw new HepwrapError('HW_OPTION_INVALID', `--${name} ${quote(text)} is not a time`)
-  return new Date(epochMs).toISOString()
+    throw new HepwrapError(
+      'HW_OPTION_INVALID',
+      `--${name} ${quote(text)} is not a time as RFC 3339 writes it: 2026-01-31T12:00:00Z`,
+    )
+  return rfc3339(epochMs)
+}
+
+const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/
+
+function isDay(date: string): boolean {
+  const epochMs = Date.parse(date)
+  return !Number.isNaN(epochMs) && rfc3339(epochMs).startsWith(date)
 }

@@ -1,56 +1,55 @@
 // The accounting record as the ledger keeps it: its columns in order, and what of it may change while a run goes on.
 import type { UsageRecord } from '../wire/usage-api.js'
 
-/** The contract's fields, in its order: the columns of csv and parsable, and of the ledger's table. */
-export const RECORD_FIELDS = [
-  'id',
-  'cluster',
-  'node',
-  'job_id',
-  'array_job_id',
-  'array_task_id',
-  'het_offset',
-  'restart_count',
-  'step_id',
-  'task',
-  'user',
-  'uid',
-  'group',
-  'gid',
-  'account',
-  'partition',
-  'image',
-  'image_id',
-  'image_digest',
-  'command',
-  'name',
-  'labels',
-  'engine',
-  'engine_version',
-  'state',
-  'reason',
-  'exit_code',
-  'signal',
-  'oom_kills',
-  'created_at',
-  'started_at',
-  'ended_at',
-  'pull_ms',
-  'setup_ms',
-  'cpu_user_usec',
-  'cpu_system_usec',
-  'memory_peak_bytes',
-  'io_read_bytes',
-  'io_write_bytes',
-  'pids_peak',
-  'cpus',
-  'memory_limit_bytes',
-  'gres',
-] as const satisfies readonly (keyof UsageRecord)[]
+/** The contract's fields, in its order; one that is missing here does not compile. */
+const FIELDS = {
+  id: true,
+  cluster: true,
+  node: true,
+  job_id: true,
+  array_job_id: true,
+  array_task_id: true,
+  het_offset: true,
+  restart_count: true,
+  step_id: true,
+  task: true,
+  user: true,
+  uid: true,
+  group: true,
+  gid: true,
+  account: true,
+  partition: true,
+  image: true,
+  image_id: true,
+  image_digest: true,
+  command: true,
+  name: true,
+  labels: true,
+  engine: true,
+  engine_version: true,
+  state: true,
+  reason: true,
+  exit_code: true,
+  signal: true,
+  oom_kills: true,
+  created_at: true,
+  started_at: true,
+  ended_at: true,
+  pull_ms: true,
+  setup_ms: true,
+  cpu_user_usec: true,
+  cpu_system_usec: true,
+  memory_peak_bytes: true,
+  io_read_bytes: true,
+  io_write_bytes: true,
+  pids_peak: true,
+  cpus: true,
+  memory_limit_bytes: true,
+  gres: true,
+} satisfies Record<keyof UsageRecord, true>
 
-type Missing = Exclude<keyof UsageRecord, (typeof RECORD_FIELDS)[number]>
-const _everyFieldIsListed: Missing extends never ? true : Missing = true
-void _everyFieldIsListed
+/** The columns of csv and parsable, and of the ledger's table. */
+export const RECORD_FIELDS = Object.keys(FIELDS) as readonly (keyof UsageRecord)[]
 
 /** What a transition may write; who, where and which image was asked for never change. */
 export type RecordChange = Partial<
@@ -87,13 +86,34 @@ export type RecordRow = Omit<UsageRecord, 'labels'> & {
   readonly seq: number
 }
 
+/** A row as it is inserted. */
 export function toRow(record: UsageRecord): Record<string, unknown> {
-  return { ...record, labels: record.labels === null ? null : JSON.stringify(record.labels) }
+  const labels = record.labels === null ? null : JSON.stringify(record.labels)
+  return { ...storable(record), labels }
 }
 
-export function fromRow({ seq: _seq, ...row }: RecordRow): UsageRecord {
-  return {
-    ...row,
-    labels: row.labels === null ? null : (JSON.parse(row.labels) as Record<string, string>),
-  }
+/** A change as it is written. */
+export const toChange = (change: RecordChange): Record<string, unknown> => storable(change)
+
+/**
+ * SQLite's strict integer columns take no fraction and nothing beyond 2^63, and a record that cannot be written is a run
+ * that may not be: what a user asked for (--memory 1e300) or a kernel says ("no limit" of cgroup v1: 2^63 - 4096) is kept
+ * as near as JSON can count.
+ */
+const storable = (fields: object): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]: [string, unknown]) => [
+      name,
+      typeof value === 'number' && name !== 'cpus' ? countable(value) : value,
+    ]),
+  )
+
+const countable = (value: number): number =>
+  Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.round(value)))
+
+export function fromRow(row: RecordRow): UsageRecord {
+  const labels =
+    row.labels === null ? null : (JSON.parse(row.labels) as Readonly<Record<string, string>>)
+  const fields = RECORD_FIELDS.map((name) => [name, name === 'labels' ? labels : row[name]])
+  return Object.fromEntries(fields) as UsageRecord // STRICT columns keep the types
 }
