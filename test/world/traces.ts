@@ -154,7 +154,7 @@ export async function leftovers(runDirectories = /^\/run\/hepwrap(-n\d)?\//) {
     mounts: mounts()
       .map(({ mountPoint }) => mountPoint)
       .filter((path) => runDirectories.test(path)),
-    inits: processes(/^\/\.hepwrap\/init/).map(({ pid }) => pid),
+    inits: processes(/^\/\.hepwrap[^/]*\/init/).map(({ pid }) => pid),
   }
 }
 export const nothing = { cgroups: [], containers: [], mounts: [], inits: [] }
