@@ -69,14 +69,14 @@ Lists your running containers on this node; of all users for root.
 `,
   stop: `Usage: hepwrap stop [-t SECONDS] ID...
 
-Sends SIGTERM, and SIGKILL after a grace. ID: at least 4 characters of it. Prints each that is done; exit status 1
-if one could not be stopped.
+Sends SIGTERM, and SIGKILL after a grace. ID: at least 4 characters of it, or the container's --name. Prints each that
+is done; exit status 1 if one could not be stopped.
 
   -t, --time SECONDS   the grace
 `,
   kill: `Usage: hepwrap kill [-s SIGNAL] ID...
 
-Sends a signal, SIGKILL by default. ID: at least 4 characters of it.
+Sends a signal, SIGKILL by default. ID: at least 4 characters of it, or the container's --name.
 
   -s, --signal SIGNAL   like TERM, SIGTERM or 15
 `,

@@ -40,8 +40,8 @@ async function tellEach(verb: string, line: VerbLine, body: object): Promise<num
   let status = 0
   for (const id of line.operands) {
     try {
-      // Not a run id: never let it become part of a path.
-      if (!/^[0-9a-f]{4,32}$/.test(id)) {
+      // Neither an id nor a --name: never let it become part of a path.
+      if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/.test(id)) {
         throw new HepwrapError('HW_NOT_FOUND', `there is no container ${quote(id)}`)
       }
       await askDaemon(line.socketPath, 'POST', `/v1/containers/${id}/${verb}`, body)

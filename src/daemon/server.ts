@@ -27,6 +27,7 @@ export function buildServer(daemon: Daemon): FastifyInstance {
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: timeoutMs,
     keepAliveTimeout: timeoutMs,
+    routerOptions: { maxParamLength: 255 }, // as long as a --name
     http: { headersTimeout: timeoutMs, connectionsCheckingInterval: 500, maxHeaderSize: 16 * 1024 },
     // Fastify's defaults drop unknown fields and coerce types: a request must be what it says.
     clientErrorHandler: (cause, socket) => {

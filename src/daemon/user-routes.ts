@@ -15,7 +15,7 @@ import type { Daemon } from './compose.js'
 
 /** The containers that `ps -a` shows at most, newest first; `hepwrap acct` has all. */
 const MAX_ROWS = 1000
-const ById = Type.Object({ id: Type.String({ maxLength: 64 }) })
+const ById = Type.Object({ id: Type.String({ maxLength: 255 }) }) // as long as a --name
 const PsQuery = Type.Object(
   { all: Type.Optional(Type.String({ maxLength: 5 })) },
   { additionalProperties: false },

@@ -52,7 +52,7 @@ export interface ContainerRow {
   readonly exit_code: number | null
 }
 
-/** `POST /v1/containers/:id/kill`; `:id` is a run id or an unambiguous prefix of at least 4 characters. */
+/** `POST /v1/containers/:id/kill`; `:id` is a run id, an unambiguous prefix of at least 4 characters, or a --name. */
 export const KillRequest = Type.Object(
   { signal: Type.Optional(Type.String({ maxLength: 16 })) },
   strict,
