@@ -44,12 +44,16 @@ class RunSession {
   #progress: Promise<PullProgress> | undefined
   #runId: string | undefined
   #hasOutput = false
+  #outputFailure: Ending | undefined
   #ended = false
 
   constructor(options: SessionOptions) {
     this.#options = options
     this.ending = new Promise((resolve) => (this.#finish = resolve))
-    this.#output = createOutput((error) => this.#end(endingOfOutput(error)))
+    this.#output = createOutput((error) => {
+      this.#outputFailure = endingOfOutput(error)
+      this.#end(this.#outputFailure)
+    })
     this.#reply = createReplyReader({
       onUpgrade: () => this.#onUpgrade(),
       onOutput: (fd, piece) => this.#onOutput(fd, piece),
@@ -146,7 +150,8 @@ class RunSession {
     this.#endProgress()
     this.#output.flush()
     this.#link?.close()
-    void this.#output.drained().then(() => this.#finish(ending))
+    // What the container ended with is not the whole truth where its output was lost.
+    void this.#output.drained().then(() => this.#finish(this.#outputFailure ?? ending))
   }
 
   /** Since our own start. */
