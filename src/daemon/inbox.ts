@@ -26,9 +26,7 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
     settle = (result) => (result instanceof HepwrapError ? reject(result) : resolve(result))
   })
   request.catch(() => undefined) // awaited by serveRun, a turn later
-  const late = () =>
-    fail(new HepwrapError('HW_REQUEST_TIMEOUT', `no complete request within ${timeoutMs / 1000} s`))
-  const timer = setTimeout(late, timeoutMs)
+  const timer = setTimeout(() => fail(lateBy(timeoutMs)), timeoutMs)
   let isIgnoring = false
   let accepted: RunRequest | undefined
   const stdin = createStdin(socket)
@@ -50,10 +48,12 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
     settle(parsed)
   }
   const control = (type: number, payload: Buffer) => {
-    if (accepted === undefined) return accept(payload)
-    if (type === FRAME.signal) return inbox.onSignal(parseSignal(payload))
-    const { rows, columns } = parseResize(payload)
-    inbox.onResize(rows, columns)
+    if (accepted === undefined) accept(payload)
+    else if (type === FRAME.signal) inbox.onSignal(parseSignal(payload))
+    else {
+      const { rows, columns } = parseResize(payload)
+      inbox.onResize(rows, columns)
+    }
   }
   const read = createFrameReader({
     onHeader: (type, length) => {
@@ -81,6 +81,9 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
   }
   return inbox
 }
+
+const lateBy = (timeoutMs: number) =>
+  new HepwrapError('HW_REQUEST_TIMEOUT', `no complete request within ${timeoutMs / 1000} s`)
 
 /** Refuses a frame by its header, before its payload is read. */
 function checkHeader(type: number, length: number, hasRequest: boolean): void {
@@ -113,7 +116,10 @@ function createPieceSink(
 ) {
   let pieces: Buffer[] = []
   return (type: number, piece: Buffer, isLast: boolean): void => {
-    if (type === FRAME.stdin) return stdin(piece)
+    if (type === FRAME.stdin) {
+      stdin(piece)
+      return
+    }
     pieces.push(piece)
     if (!isLast) return
     const payload = Buffer.concat(pieces)

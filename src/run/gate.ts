@@ -3,7 +3,7 @@
 // The protocol is in native/init.c. What init says is as good as what the user says: it ends his own run only.
 import { chmodSync, chownSync, statSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
-import { HepwrapError } from '../base/errors.js'
+import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
 import { closeFd, isAlive, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
 import { readExecutable } from '../proc/process.js'
@@ -58,7 +58,7 @@ export async function openGate(path: string, options: GateOptions): Promise<Gate
         resolve(createInit(peer, options))
       } catch (thrown) {
         peer.destroy()
-        reject(thrown as Error)
+        reject(asHepwrapError(thrown))
       }
     })
   })
@@ -172,14 +172,8 @@ export function parseReport(line: string): InitReport | undefined {
   const match = /^(exit|signaled|exec|chdir) ([0-9]{1,3})$/.exec(line)
   if (match === null) return undefined
   const value = Number(match[2])
-  switch (match[1]) {
-    case 'exit':
-      return value <= 255 ? { kind: 'exited', status: value } : undefined
-    case 'signaled':
-      return value >= 1 && value <= 64 ? { kind: 'signaled', signal: value } : undefined
-    case 'exec':
-      return { kind: 'failed', step: 'exec', errno: value }
-    default:
-      return { kind: 'failed', step: 'chdir', errno: value }
-  }
+  if (match[1] === 'exit') return value <= 255 ? { kind: 'exited', status: value } : undefined
+  if (match[1] === 'signaled')
+    return value >= 1 && value <= 64 ? { kind: 'signaled', signal: value } : undefined
+  return { kind: 'failed', step: match[1] === 'exec' ? 'exec' : 'chdir', errno: value }
 }

@@ -74,7 +74,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
     ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
   }
-  await makePlacement(placement, limits)
+  makePlacement(placement, limits)
   watch.lap('cgroup')
   mkdirSync(directory, { mode: 0o700 })
   const { uid, gid } = plan.caller
@@ -105,7 +105,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     started.catch(() => undefined) // seen by meetInit, or by nobody once init is there
     const init = await abortable(meetInit(gate, started, containerId, deps), live.ending)
     watch.lap('start')
-    await enterPlacement(placement, init.pid)
+    enterPlacement(placement, init.pid)
     watch.lap('enter')
     const workdir = plan.workdir ?? (image.workdir || '/')
     return { spec, workdir, containerId, stdio, init, started }

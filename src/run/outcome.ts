@@ -31,26 +31,24 @@ export interface Outcome {
 }
 
 export function outcomeOf(facts: EndFacts): Outcome {
-  const { report, ending, oomKills } = facts
+  const { report, ending } = facts
   if (report.kind === 'failed')
     return report.step === 'exec'
       ? execFailed(facts, report.errno)
       : chdirFailed(facts, report.errno)
   const status = statusOf(report)
-  if ((oomKills ?? 0) > 0)
-    return {
-      ...status,
-      state: 'OUT_OF_MEMORY',
-      reason: 'HW_OOM_KILLED',
-      message: oomMessage(oomKills ?? 0),
-    }
+  const oomKills = facts.oomKills ?? 0
+  if (oomKills > 0) return outOfMemory(status, oomKills)
   if (facts.timeIsUp && (ending !== undefined || status.exit !== 0))
     return { ...status, state: 'TIMEOUT', reason: 'HW_TIME_LIMIT', message: ending?.message }
-  if (ending !== undefined) return endedOnRequest(status, ending)
+  return ending === undefined ? ended(status, facts.wasSignaled) : endedOnRequest(status, ending)
+}
+
+function ended(status: Status, wasSignaled: boolean): Outcome {
   if (status.exit === 0) return { ...status, state: 'COMPLETED', reason: null, message: undefined }
   return {
     ...status,
-    state: facts.wasSignaled ? 'CANCELLED' : 'FAILED',
+    state: wasSignaled ? 'CANCELLED' : 'FAILED',
     reason: status.signal === null ? null : 'HW_SIGNALED',
     message: undefined,
   }
@@ -65,8 +63,11 @@ function statusOf(report: Extract<InitReport, { kind: 'exited' | 'signaled' | 'k
   return { exit: 128 + signal, exitCode: 128 + signal, signal }
 }
 
-const oomMessage = (kills: number): string =>
-  `the container ran out of memory: the kernel ended ${kills === 1 ? 'a process' : `${kills} processes`} of it at the job's limit`
+function outOfMemory(status: Status, kills: number): Outcome {
+  const what = kills === 1 ? 'a process' : `${kills} processes`
+  const message = `the container ran out of memory: the kernel ended ${what} of it at the job's limit`
+  return { ...status, state: 'OUT_OF_MEMORY', reason: 'HW_OOM_KILLED', message }
+}
 
 /** What the node did to a run is NODE_FAIL; what the engine did, FAILED; everything else was somebody's wish. */
 function endedOnRequest(status: Status, ending: Ending): Outcome {

@@ -11,6 +11,49 @@ import type { UsageRecord } from '../wire/usage-api.js'
 
 const MAX_COMMAND = 4096
 
+const NO_USAGE = {
+  oom_kills: null,
+  cpu_user_usec: null,
+  cpu_system_usec: null,
+  memory_peak_bytes: null,
+  io_read_bytes: null,
+  io_write_bytes: null,
+  pids_peak: null,
+} as const
+
+/** What a run has not done yet, and what may never be known of it: null, never 0. */
+const NOTHING_YET = {
+  ...NO_USAGE,
+  job_id: null,
+  array_job_id: null,
+  array_task_id: null,
+  het_offset: null,
+  restart_count: null,
+  step_id: null,
+  task: null,
+  user: null,
+  group: null,
+  account: null,
+  partition: null,
+  gres: null,
+  name: null,
+  labels: null,
+  cpus: null,
+  memory_limit_bytes: null,
+  image_id: null,
+  image_digest: null,
+  engine: null,
+  engine_version: null,
+  state: 'RUNNING',
+  reason: null,
+  exit_code: null,
+  signal: null,
+  started_at: null,
+  ended_at: null,
+  pull_ms: null,
+  setup_ms: null,
+} as const
+
 export interface DraftFacts {
   readonly runId: RunId
   readonly cluster: string
@@ -30,57 +73,54 @@ export interface DraftFacts {
 }
 
 export function draftRecord(facts: DraftFacts): UsageRecord {
-  const { caller, job, jobFacts, request, jobLimits } = facts
-  const labels = request?.labels ?? {}
+  return { ...NOTHING_YET, ...withoutUndefined({ ...whoAndWhere(facts), ...asked(facts) }) }
+}
+
+function whoAndWhere({ runId, cluster, node, caller, userName, groupName, ...facts }: DraftFacts) {
+  const job: Partial<JobRef> = facts.job ?? {}
+  const announced: Partial<JobFacts> = facts.jobFacts ?? {}
   return {
-    id: facts.runId,
-    cluster: facts.cluster,
-    node: facts.node,
-    job_id: job?.jobId ?? jobFacts?.job_id ?? null,
-    array_job_id: jobFacts?.array_job_id ?? null,
-    array_task_id: jobFacts?.array_task_id ?? null,
-    het_offset: jobFacts?.het_offset ?? null,
-    restart_count: jobFacts?.restart_count ?? null,
-    step_id: job?.stepId ?? null,
-    task: job?.task ?? null,
-    user: facts.userName ?? null,
+    id: runId,
+    cluster,
+    node,
+    job_id: job.jobId ?? announced.job_id,
+    array_job_id: announced.array_job_id,
+    array_task_id: announced.array_task_id,
+    het_offset: announced.het_offset,
+    restart_count: announced.restart_count,
+    step_id: job.stepId,
+    task: job.task,
+    user: userName,
     uid: caller.uid,
-    group: facts.groupName ?? null,
+    group: groupName,
     gid: caller.gid,
-    account: jobFacts?.account ?? null,
-    partition: jobFacts?.partition ?? null,
-    image: storable(request?.image ?? '', 1024),
-    image_id: null,
-    image_digest: null,
-    command: commandText([
-      ...(request?.entrypoint ? [request.entrypoint] : []),
-      ...(request?.command ?? []),
-    ]),
-    name: request?.name === undefined ? null : storable(request.name, 255),
-    labels: Object.keys(labels).length === 0 ? null : labels,
-    engine: null,
-    engine_version: null,
-    state: 'RUNNING',
-    reason: null,
-    exit_code: null,
-    signal: null,
-    oom_kills: null,
-    created_at: rfc3339(facts.createdAtMs),
-    started_at: null,
-    ended_at: null,
-    pull_ms: null,
-    setup_ms: null,
-    cpu_user_usec: null,
-    cpu_system_usec: null,
-    memory_peak_bytes: null,
-    io_read_bytes: null,
-    io_write_bytes: null,
-    pids_peak: null,
-    cpus: request?.cpus ?? jobLimits.cpus ?? null,
-    memory_limit_bytes: request?.memory_bytes ?? jobLimits.memoryBytes ?? null,
-    gres: jobFacts?.gres ?? null,
+    account: announced.account,
+    partition: announced.partition,
+    gres: announced.gres,
   }
 }
+
+function asked({ jobLimits, createdAtMs, ...facts }: DraftFacts) {
+  const request: Partial<RunRequest> = facts.request ?? {}
+  const { image = '', command = [], entrypoint = '', name, labels = {} } = request
+  return {
+    image: storable(image, 1024),
+    command: commandText(entrypoint === '' ? command : [entrypoint, ...command]),
+    name: name === undefined ? undefined : storable(name, 255),
+    labels: Object.keys(labels).length === 0 ? undefined : labels,
+    created_at: rfc3339(createdAtMs),
+    cpus: request.cpus ?? jobLimits.cpus,
+    memory_limit_bytes: request.memory_bytes ?? jobLimits.memoryBytes,
+  }
+}
+
+type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
+
+/** What is not known is left to the null that stands there already. */
+const withoutUndefined = <T extends object>(fields: T): Defined<T> =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined),
+  ) as Defined<T>
 
 /** Words as a shell would read them back, cut at 4096 characters. */
 export function commandText(words: readonly string[]): string {
@@ -95,14 +135,17 @@ export function commandText(words: readonly string[]): string {
 const storable = (text: string, maxLength: number): string =>
   text.replaceAll('\0', '\uFFFD').slice(0, maxLength)
 
-export function usageFields(usage: Usage | undefined): RecordChange {
-  return {
-    oom_kills: usage?.oomKills ?? null,
-    cpu_user_usec: usage?.cpuUserUsec ?? null,
-    cpu_system_usec: usage?.cpuSystemUsec ?? null,
-    memory_peak_bytes: usage?.memoryPeakBytes ?? null,
-    io_read_bytes: usage?.ioReadBytes ?? null,
-    io_write_bytes: usage?.ioWriteBytes ?? null,
-    pids_peak: usage?.pidsPeak ?? null,
-  }
-}
+export const usageFields = (usage: Usage | undefined): RecordChange => ({
+  ...NO_USAGE,
+  ...(usage === undefined ? {} : withoutUndefined(inColumns(usage))),
+})
+
+const inColumns = (usage: Usage) => ({
+  oom_kills: usage.oomKills,
+  cpu_user_usec: usage.cpuUserUsec,
+  cpu_system_usec: usage.cpuSystemUsec,
+  memory_peak_bytes: usage.memoryPeakBytes,
+  io_read_bytes: usage.ioReadBytes,
+  io_write_bytes: usage.ioWriteBytes,
+  pids_peak: usage.pidsPeak,
+})

@@ -37,9 +37,11 @@ export async function supervise(
   })
   const terminate = () => {
     const ms = live.endingAs?.graceMs ?? 0
-    if (ms === 0) return init.kill()
-    init.signal(SIGTERM)
-    killTimer = setTimeout(() => init.kill(), ms)
+    if (ms === 0) init.kill()
+    else {
+      init.signal(SIGTERM)
+      killTimer = setTimeout(() => init.kill(), ms)
+    }
   }
   if (live.ending.aborted) terminate()
   else live.ending.addEventListener('abort', terminate, { once: true })
@@ -68,23 +70,23 @@ async function watchEngine(
     try {
       await engine.facts()
     } catch {
-      return live.end({
+      live.end({
         code: 'HW_ENGINE_DOWN',
         message: 'the container engine went away during the run',
         graceMs,
       })
+      return
     }
   }
 }
 
 /** Waits for the last byte: as long as a slow reader needs it, but not for a reader or an engine that is gone. */
 export async function drainOutput(pump: OutputPump, gone: AbortSignal, log: Logger): Promise<void> {
-  let isDone = false
-  const ended = pump.ended.then(() => void (isDone = true))
+  const ended = pump.ended.then(() => 'ended' as const)
   for (let idleMs = 0; !gone.aborted && idleMs < OUTPUT_IDLE_MS; idleMs += TICK_MS) {
     const first = await Promise.race([ended, tick(TICK_MS, gone)])
-    if (isDone) return
-    if (first === 'tick' && pump.isReaderSlow()) idleMs = 0
+    if (first === 'ended') return
+    if (pump.isReaderSlow()) idleMs = 0
   }
   if (!gone.aborted) log.warn('the engine did not end the output of a container that has ended')
   pump.discard()
