@@ -2,10 +2,11 @@
 import type { Duplex } from 'node:stream'
 import { Readable } from 'node:stream'
 import Docker from 'dockerode'
-import type { ContainerId } from '../base/ids.js'
+import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
 import { createOptions } from './create-options.js'
 import { engineError, isNotFound, pullError } from './engine-errors.js'
+import { followProgress } from './progress.js'
 import type {
   Engine,
   EngineFacts,
@@ -48,21 +49,26 @@ export function createDockerEngine({ socketPath, node }: DockerEngineOptions): E
           stderr: true,
           hijack: true,
         })
-        return stream as Duplex
+        if (stream instanceof Duplex) return stream
+        throw new Error('the engine did not hand over the connection')
       }),
-    start: (id) => attempt('start the container', async () => void (await container(id).start())),
+    start: (id) =>
+      attempt('start the container', async () => {
+        await container(id).start()
+      }),
     wait: (id) =>
       attempt('wait for the container', async () => {
         const answer = (await container(id).wait()) as { StatusCode: number }
         return answer.StatusCode
       }),
     resize: (id, rows, columns) =>
-      attempt(
-        'resize the terminal',
-        async () => void (await container(id).resize({ h: rows, w: columns })),
-      ),
+      attempt('resize the terminal', async () => {
+        await container(id).resize({ h: rows, w: columns })
+      }),
     kill: (id, signal) =>
-      attempt('signal the container', async () => void (await container(id).kill({ signal }))),
+      attempt('signal the container', async () => {
+        await container(id).kill({ signal })
+      }),
     remove: (id) => attempt('remove the container', () => remove(docker, id)),
     listOwn: () => attempt('list our containers', () => listOwn(docker, node)),
   }
@@ -110,7 +116,7 @@ async function findImage(docker: Docker, ref: ImageRef): Promise<ImageFacts | un
     const config = image.Config as Partial<Docker.ImageInspectInfo['Config']> | null
     return {
       id: image.Id,
-      digest: digestUnder(ref, image.RepoDigests as string[] | null),
+      digest: digestUnder(ref, image.RepoDigests),
       entrypoint: asWords(config?.Entrypoint),
       command: asWords(config?.Cmd),
       workdir: config?.WorkingDir ?? '',
@@ -141,20 +147,13 @@ async function pullImage(
 ): Promise<void> {
   try {
     const stream = (await docker.pull(pullName(ref), { abortSignal: signal })) as Readable
-    await new Promise<void>((resolve, reject) => {
-      docker.modem.followProgress(
-        stream,
-        (error) => (error === null || error === undefined ? resolve() : reject(error)),
-        (event: { status?: string; progressDetail?: { current?: number; total?: number } }) => {
-          const { current, total } = event.progressDetail ?? {}
-          onProgress({
-            status: event.status ?? '',
-            ...(current === undefined ? {} : { current }),
-            ...(total === undefined ? {} : { total }),
-          })
-        },
-      )
-    })
+    await followProgress(stream, ({ status = '', progressDetail: { current, total } = {} }) =>
+      onProgress({
+        status,
+        ...(current === undefined ? {} : { current }),
+        ...(total === undefined ? {} : { total }),
+      }),
+    )
   } catch (thrown) {
     throw pullError(ref.text, thrown)
   }
@@ -174,13 +173,11 @@ async function listImages(docker: Docker): Promise<readonly ListedImage[]> {
 }
 
 async function importImage(docker: Docker, tar: Buffer, ref: ImageRef): Promise<void> {
-  const stream = (await docker.importImage(Readable.from([tar]) as unknown as string, {
+  const stream = (await docker.importImage(Readable.from([tar]), {
     repo: ref.familiar,
     ...(ref.tag === undefined ? {} : { tag: ref.tag }),
   })) as Readable
-  await new Promise<void>((resolve, reject) => {
-    docker.modem.followProgress(stream, (error) => (error ? reject(error) : resolve()))
-  })
+  await followProgress(stream, () => undefined)
 }
 
 async function remove(docker: Docker, id: string): Promise<void> {
@@ -191,14 +188,17 @@ async function remove(docker: Docker, id: string): Promise<void> {
   }
 }
 
+/** By labels and by name: an image may carry any label, and whatever runs of it on this engine inherits it. */
 async function listOwn(docker: Docker, node: string): Promise<readonly OwnContainer[]> {
   const containers = await docker.listContainers({
     all: true,
     filters: { label: [RUN_LABEL, `${NODE_LABEL}=${node}`] },
   })
-  return containers.map(({ Id, Labels, State }) => ({
-    id: Id as ContainerId,
-    runId: Labels[RUN_LABEL] ?? '',
-    running: State === 'running',
-  }))
+  return containers.flatMap(({ Id, Names, Labels, State }) => {
+    const labels = Labels as Readonly<Record<string, string>> | null
+    const runId = labels?.[RUN_LABEL] ?? ''
+    const isOurs =
+      isRunId(runId) && labels?.[NODE_LABEL] === node && Names.includes(`/${OUR_PREFIX}${runId}`)
+    return isOurs ? [{ id: Id as ContainerId, runId, running: State === 'running' }] : []
+  })
 }

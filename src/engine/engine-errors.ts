@@ -16,6 +16,7 @@ const CONNECTION_ERRORS = new Set([
   'EPIPE',
   'ETIMEDOUT',
   'EACCES',
+  'EAGAIN', // the engine's backlog of connections is full
 ])
 
 /** Reports whether the engine said that the thing asked for does not exist. */
@@ -37,7 +38,7 @@ export function engineError(attempt: string, thrown: unknown): HepwrapError {
 /** How registries' failures read after they went through an engine; first match wins. */
 const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
   [
-    /no matching manifest for|does not match the specified platform|no image found in .* for architecture/i,
+    /no matching manifest for|no supported platform found|does not match the specified platform|no image found in .* for architecture|operating system .* cannot be used on this platform/i,
     'HW_IMAGE_PLATFORM',
     'has no variant for this node',
   ],
@@ -47,7 +48,7 @@ const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
     'is denied by its registry',
   ],
   [
-    /manifest.*(unknown|not found)|repository .*not found|name unknown|not found: |does not exist/i,
+    /manifest.*(unknown|not found)|repository .*not found|name unknown|not found: |does not exist|reading manifest .*StatusCode: 404/i,
     'HW_IMAGE_NOT_FOUND',
     'is not in its registry',
   ],
@@ -75,5 +76,13 @@ const failure = (thrown: unknown): EngineFailure =>
 
 function oneLine(thrown: unknown): string {
   const { json, message } = failure(thrown)
-  return (json?.message ?? message).replace(/\s+/g, ' ').trim().slice(0, 500)
+  const text = json?.message ?? message.replace(STATUS_PREFIX, '')
+
+  return text
+    .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
+    .trim()
+    .slice(0, 500)
 }
+
+/** docker-modem's own, before what the engine said: "(HTTP code 404) no such container - ". */
+const STATUS_PREFIX = /^\(HTTP code \d+\) [\w ]+ - /

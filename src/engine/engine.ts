@@ -1,6 +1,6 @@
 // The container engine in our words. docker-engine.ts speaks to a real one; nothing else knows dockerode or a status code.
 import type { Duplex } from 'node:stream'
-import type { ContainerId } from '../base/ids.js'
+import type { ContainerId, RunId } from '../base/ids.js'
 import type { ImageRef } from '../plan/image-ref.js'
 import type { UlimitRequest } from '../wire/run-api.js'
 
@@ -84,8 +84,7 @@ export interface ContainerSpec {
 
 export interface OwnContainer {
   readonly id: ContainerId
-  /** The label hepwrap.run; a RunId if it is really ours. */
-  readonly runId: string
+  readonly runId: RunId
   readonly running: boolean
 }
 
@@ -111,6 +110,6 @@ export interface Engine {
   kill(id: ContainerId, signal: string): Promise<void>
   /** Removes the container by force, with its anonymous volumes; absent is success. */
   remove(id: ContainerId | string): Promise<void>
-  /** Containers that carry our labels for this node, running or not. */
+  /** Containers that carry our labels for this node and our name, running or not. */
   listOwn(): Promise<readonly OwnContainer[]>
 }
