@@ -36,7 +36,10 @@ export function planV1(
       own: known?.own ?? own,
     })
   }
-  return [...planned.values()]
+  const directories = [...planned.values()]
+  if (!directories.some((directory) => directory.own))
+    throw failed('no cgroup hierarchy is mounted here')
+  return directories
 }
 
 export function makeV1(own: readonly PlacedDirectory[], limits: PlacementLimits): void {

@@ -35,7 +35,7 @@ export function objectionTo(source: SourceFacts, world: World): string | undefin
 
 /** Reports whether `path` is `ancestor` or lies below it. Both are absolute, without "." and "..". */
 export const isBelow = (path: string, ancestor: string): boolean =>
-  ancestor === '/' || path === ancestor || path.startsWith(`${ancestor}/`)
+  path === ancestor || path.startsWith(ancestor === '/' ? '/' : `${ancestor}/`)
 
 // File systems that are views of the kernel, not storage; devices are reached by them as well.
 const KERNELS_OWN = new Set(

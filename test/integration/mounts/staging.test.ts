@@ -1,7 +1,11 @@
 // Staging on the real kernel: what a hostile client may try with descriptors, and what is left on the host afterwards.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
+  closeSync,
+  copyFileSync,
+  openSync,
   chownSync,
   existsSync,
   mkdirSync,
@@ -24,6 +28,7 @@ import { bindMount, makeSlave, unmountDetached } from '../../../src/kernel/mount
 import { stageMounts, unstageMounts, type Staging } from '../../../src/mounts/staging.js'
 import type { PlanMount } from '../../../src/plan/run-plan.js'
 import { readMounts } from '../../../src/proc/mount-info.js'
+import { readProcess } from '../../../src/proc/process.js'
 import { startPeer, type Peer } from '../peer.js'
 
 const UID = 2001
@@ -213,9 +218,30 @@ describe('staging', () => {
 
   it('refuses a descriptor once its process is dead, or no longer plainly the caller’s', async () => {
     const fd = await open(home)
-    await peer.evaluate('process.setuid && 0')
     await peer.kill()
     expect(await refusal([callers(home, fd, 'home')])).toMatchObject({ code: 'HW_CALLER_UNKNOWN' })
+  })
+
+  it('refuses the descriptors of a process that is not dumpable: a setuid program may have opened them', async () => {
+    const programs = { plain: 0o755, unreadable: 0o711 }
+    for (const [name, mode] of Object.entries(programs)) {
+      const program = join(base, name)
+      copyFileSync('/bin/sleep', program)
+      chmodSync(program, mode)
+      const fd = openSync(home, 'r')
+      const child = spawn(program, ['60'], { uid: UID, gid: UID, stdio: [fd, 'ignore', 'ignore'] })
+      await once(child, 'spawn')
+      closeSync(fd)
+      const facts = readProcess(child.pid ?? 0)
+      const { pid = 0, startTimeTicks = 0 } = facts ?? {}
+      const of = { uid: UID, gid: UID, groups: [], pid, pidfd: undefined, startTimeTicks, umask: 0 }
+      const staged = stageMounts([callers(home, 0)], { caller: of, runDirectory: run, denied: [] })
+      if (name === 'plain') await staged
+      else await expect(staged).rejects.toMatchObject({ code: 'HW_CALLER_UNKNOWN' })
+      unstageMounts(run)
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
   })
 
   it('takes the site’s paths as they are, and passes on what the host mounts there later', async () => {
