@@ -1,6 +1,5 @@
 // The Docker Engine API through dockerode. Every answer is translated here; nothing of dockerode's leaves the room.
-import type { Duplex } from 'node:stream'
-import { Readable } from 'node:stream'
+import { Duplex, Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
