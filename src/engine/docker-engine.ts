@@ -2,6 +2,7 @@
 import { Duplex, Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
+import { HepwrapError } from '../base/errors.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
 import { createOptions } from './create-options.js'
 import { engineError, isNotFound, pullError } from './engine-errors.js'
@@ -18,6 +19,10 @@ import type {
 export const RUN_LABEL = 'hepwrap.run'
 export const NODE_LABEL = 'hepwrap.node'
 
+/** Questions are answered in milliseconds; removing waits for the container's end. */
+const QUESTION_MS = 10_000
+const REMOVE_MS = 30_000
+
 export interface DockerEngineOptions {
   readonly socketPath: string
   /** The value of our node label, "cluster/node": what tells our containers from another node's on the same engine. */
@@ -29,11 +34,12 @@ export function createDockerEngine({ socketPath, node }: DockerEngineOptions): E
   const container = (id: string) => docker.getContainer(id)
 
   return {
-    facts: () => attempt('ask the engine for its version', () => readFacts(docker)),
-    findImage: (ref) => attempt('inspect the image', () => findImage(docker, ref)),
+    facts: () => attempt('ask the engine for its version', () => readFacts(docker), QUESTION_MS),
+    findImage: (ref) => attempt('inspect the image', () => findImage(docker, ref), QUESTION_MS),
     pullImage: (ref, onProgress, signal) => pullImage(docker, ref, onProgress, signal),
-    listImages: () => attempt('list the images', () => listImages(docker)),
-    importImage: (tar, ref) => attempt('import an image', () => importImage(docker, tar, ref)),
+    listImages: () => attempt('list the images', () => listImages(docker), QUESTION_MS),
+    importImage: (tar, ref) =>
+      attempt('import an image', () => importImage(docker, tar, ref), REMOVE_MS),
     create: (spec) =>
       attempt('create the container', async () => {
         const { id } = await docker.createContainer(createOptions(spec))
@@ -68,16 +74,30 @@ export function createDockerEngine({ socketPath, node }: DockerEngineOptions): E
       attempt('signal the container', async () => {
         await container(id).kill({ signal })
       }),
-    remove: (id) => attempt('remove the container', () => remove(docker, id)),
-    listOwn: () => attempt('list our containers', () => listOwn(docker, node)),
+    remove: (id) => attempt('remove the container', () => remove(docker, id), REMOVE_MS),
+    listOwn: () => attempt('list our containers', () => listOwn(docker, node), QUESTION_MS),
   }
 }
 
-async function attempt<T>(what: string, action: () => Promise<T>): Promise<T> {
+/** `waitMs`: an engine that hangs must not hold what waits for it; undefined where the answer may take any time. */
+async function attempt<T>(what: string, action: () => Promise<T>, waitMs?: number): Promise<T> {
   try {
-    return await action()
+    return await (waitMs === undefined ? action() : answeredWithin(waitMs, action()))
   } catch (thrown) {
     throw engineError(what, thrown)
+  }
+}
+
+async function answeredWithin<T>(waitMs: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const silence = new Promise<never>((_resolve, reject) => {
+    const text = `the container engine did not answer within ${waitMs / 1000} s`
+    timer = setTimeout(() => reject(new HepwrapError('HW_ENGINE_DOWN', text)), waitMs)
+  })
+  try {
+    return await Promise.race([answer, silence])
+  } finally {
+    clearTimeout(timer)
   }
 }
 
