@@ -21,7 +21,7 @@ import { bindMount, makePrivate, makeSlave, unmountDetached } from '../kernel/mo
 import { statDescriptor, statPath, type FileKind } from '../kernel/stat.js'
 import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from '../plan/run-plan.js'
 import { readMounts } from '../proc/mount-info.js'
-import { objectionTo } from './judge.js'
+import { isBelow, objectionTo } from './judge.js'
 import { openCallersDescriptor, openSitesPath, readSource } from './source.js'
 
 /** Structurally engine's BindMount. */
@@ -87,14 +87,8 @@ export async function stageMounts(
  */
 export function unstageMounts(runDirectory: string): void {
   const directory = join(runDirectory, STAGING)
-  if (!isDirectory(directory)) return
-  for (const place of placesIn(directory)) detach(place)
-  detach(directory)
-  for (const place of placesIn(directory)) {
-    detach(place) // a copy, if the directory was not yet private
-    removePlace(place)
-  }
-  rmdirSync(directory)
+  if (isDirectory(directory)) removeStaging(directory)
+  requireNoMounts(runDirectory)
 }
 
 const STAGING = 'staging'
@@ -218,6 +212,24 @@ function detach(place: string): void {
     }
     unmountDetached(place)
   }
+}
+
+function removeStaging(directory: string): void {
+  for (const place of placesIn(directory)) detach(place)
+  detach(directory)
+  for (const place of placesIn(directory)) {
+    detach(place) // a copy, if the directory was not yet private
+    removePlace(place)
+  }
+  rmdirSync(directory)
+}
+
+/** Whoever removes the run's directory next may trust that no file of a user's lies in it. */
+function requireNoMounts(runDirectory: string): void {
+  const real = realPath(runDirectory)
+  const left = readMounts().find(({ mountPoint }) => isBelow(mountPoint, real))
+  if (left === undefined) return
+  throw new HepwrapError('HW_MOUNT_FAILED', `${quote(left.mountPoint)} is still mounted`)
 }
 
 /** What lay below the mount: our own empty directory or file. */

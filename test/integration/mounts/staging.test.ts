@@ -270,6 +270,16 @@ describe('staging', () => {
     })
   })
 
+  it('says so where a mount is left that it does not know: nobody may remove what lies there', () => {
+    mkdirSync(join(run, 'other'))
+    bindMount(home, join(run, 'other'), { recursive: false })
+    expect(() => {
+      unstageMounts(run)
+    }).toThrow(/other" is still mounted/)
+    unmountDetached(join(run, 'other'))
+    unstageMounts(run)
+  })
+
   it('does not go where a staging directory is already', async () => {
     mkdirSync(join(run, 'staging'))
     await expect(stage([])).rejects.toMatchObject({ code: 'HW_MOUNT_FAILED' })
