@@ -1,6 +1,5 @@
 // Plain HTTP to hepwrapd over its unix socket, for everything but runs.
 import { request, type IncomingMessage } from 'node:http'
-import { createInterface } from 'node:readline'
 import { HepwrapError, isReasonCode } from '../base/errors.js'
 import { daemonDown } from './socket-path.js'
 import { parseErrorReply } from './upgrade-reply.js'
@@ -26,10 +25,17 @@ export async function askDaemon<Reply>(
 /** The lines of a reply, as they come; throws where it breaks off. */
 export async function* readLines(socketPath: string, path: string): AsyncGenerator<string> {
   const response = await openReply(socketPath, 'GET', path)
-  for await (const line of createInterface({ input: response, crlfDelay: Infinity })) {
-    if (line !== '') yield line
+  let partial = ''
+  try {
+    for await (const piece of response.setEncoding('utf8')) {
+      const lines = (partial + String(piece)).split('\n')
+      partial = lines.pop() ?? ''
+      yield* lines
+    }
+  } catch {
+    throw brokenOff()
   }
-  if (!response.complete) throw brokenOff()
+  if (!response.complete || partial !== '') throw brokenOff()
 }
 
 async function openReply(
