@@ -33,6 +33,26 @@ export function startRun(
   return as(user).startSrun(['-Q', '-p', 'shared', ...slurm, 'hepwrap', 'run', ...args], options)
 }
 
+/** Several runs one after another in one job step: much faster than a job each. */
+export async function hepwrapRuns(
+  user: User,
+  runs: string[][],
+  { slurm = [], ...options }: RunOptions = {},
+): Promise<Pick<Result, 'status' | 'stdout' | 'stderr'>[]> {
+  const script = `
+    const { spawnSync } = require('child_process')
+    for (const args of JSON.parse(process.argv[1])) {
+      const { status, stdout, stderr } = spawnSync('hepwrap', ['run', ...args], { encoding: 'utf8' })
+      console.log(JSON.stringify({ status, stdout, stderr }))
+    }`
+  const argv = ['-Q', ...slurm, 'node', '-e', script, JSON.stringify(runs)]
+  const { stdout } = expectSuccess(await as(user).srun(argv, { timeoutMs: 50_000, ...options }))
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Result)
+}
+
 /** What `hepwrap acct` shows this user, oldest first. */
 export async function records(user: User, ...args: string[]): Promise<UsageRecord[]> {
   const { stdout } = expectSuccess(await hepwrap(user, ['acct', '--format', 'json', ...args]))
