@@ -195,7 +195,7 @@ describe('whatever the spec, the request', () => {
   it('runs our program with the rest as its arguments, never the image’s', () => {
     everySpec((spec) => {
       const { Entrypoint, Cmd } = createOptions(spec)
-      expect([...(Entrypoint ?? []), ...(Cmd ?? [])]).toEqual(spec.argv)
+      expect([Entrypoint ?? [], Cmd ?? []].flat()).toEqual(spec.argv)
       expect(Entrypoint).toHaveLength(1)
     })
   })
