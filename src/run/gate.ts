@@ -10,6 +10,8 @@ import { readExecutable } from '../proc/process.js'
 
 const SIGKILL = 9
 const MAX_LINE_BYTES = 256
+/** Signals that an init that does not listen (its user may stop it) is kept waiting with; more are lost, as in the kernel. */
+const MAX_BACKLOG_BYTES = 4096
 
 /** How the command ended, in init's words. */
 export type InitReport =
@@ -98,7 +100,7 @@ function createInit(socket: Socket, options: GateOptions): Init {
   let isOpen = true
   void ended.then(() => (isOpen = false))
   const send = (line: string) => {
-    if (isOpen && !socket.destroyed) socket.write(line)
+    if (isOpen && !socket.destroyed && socket.writableLength < MAX_BACKLOG_BYTES) socket.write(line)
   }
   return {
     pid: peer.pid,

@@ -14,7 +14,7 @@ export interface ImageWish {
 
 export interface ReadyImage {
   readonly image: ImageFacts
-  /** Undefined: nothing was pulled. */
+  /** False: it was there. */
   readonly isPulled: boolean
 }
 
@@ -24,7 +24,7 @@ export interface ImageStore {
 
 interface SharedPull {
   readonly finished: Promise<void>
-  readonly listeners: Set<ImageWish['onProgress']>
+  readonly waiters: Set<ImageWish>
   readonly abort: AbortController
 }
 
@@ -33,36 +33,43 @@ export function createImageStore(engine: Engine): ImageStore {
 
   const startPull = (ref: ImageRef): SharedPull => {
     const key = pullName(ref)
-    const listeners: SharedPull['listeners'] = new Set()
+    const waiters: SharedPull['waiters'] = new Set()
     const abort = new AbortController()
-    const tell = (progress: PullProgress) => listeners.forEach((listener) => listener(progress))
-    const finished = engine.pullImage(ref, tell, abort.signal).finally(() => pulls.delete(key))
+    const tell = (progress: PullProgress) =>
+      waiters.forEach(({ onProgress }) => onProgress(progress))
+    const forget = () => {
+      if (pulls.get(key) === pull) pulls.delete(key)
+    }
+    // Forgotten as it is aborted: who comes before the engine has noticed needs a pull of his own.
+    abort.signal.addEventListener('abort', forget, { once: true })
+    const finished = engine.pullImage(ref, tell, abort.signal).finally(forget)
     finished.catch(() => undefined) // every waiter sees it; there may be none left
-    const pull = { finished, listeners, abort }
+    const pull: SharedPull = { finished, waiters, abort }
     pulls.set(key, pull)
     return pull
   }
 
-  const pullTogether = async ({ ref, onProgress, signal }: ImageWish): Promise<void> => {
-    const pull = pulls.get(pullName(ref)) ?? startPull(ref)
-    pull.listeners.add(onProgress)
+  const pullTogether = async (wish: ImageWish): Promise<void> => {
+    const pull = pulls.get(pullName(wish.ref)) ?? startPull(wish.ref)
+    pull.waiters.add(wish)
     try {
-      await abortable(pull.finished, signal)
+      await abortable(pull.finished, wish.signal)
     } finally {
-      pull.listeners.delete(onProgress)
-      if (pull.listeners.size === 0) pull.abort.abort()
+      pull.waiters.delete(wish)
+      if (pull.waiters.size === 0) pull.abort.abort()
     }
   }
 
   return {
     ensure: async (wish) => {
-      const { ref, pull } = wish
-      const present = pull === 'always' ? undefined : await engine.findImage(ref)
+      const { ref, pull, signal } = wish
+      const find = () => abortable(engine.findImage(ref), signal)
+      const present = pull === 'always' ? undefined : await find()
       if (present !== undefined) return { image: present, isPulled: false }
       if (pull === 'never')
         throw new HepwrapError('HW_IMAGE_ABSENT', `image ${quote(ref.text)} is not on this node`)
       await pullTogether(wish)
-      const pulled = await engine.findImage(ref)
+      const pulled = await find()
       if (pulled === undefined)
         throw new HepwrapError(
           'HW_IMAGE_NOT_FOUND',

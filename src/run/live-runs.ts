@@ -103,6 +103,7 @@ function createLiveRun(
   const early: number[] = []
   let endingAs: Ending | undefined
   let deliver: ((signal: number) => void) | undefined
+  let isKilled = false
   let resolveEnded: () => void = () => undefined
   const ended = new Promise<void>((resolve) => (resolveEnded = resolve))
   const end = (ending: Ending) => {
@@ -121,6 +122,7 @@ function createLiveRun(
     deliverBy: (deliverNow) => {
       deliver = deliverNow
       for (const signal of early.splice(0)) deliverNow(signal)
+      if (isKilled) deliverNow(SIGKILL)
     },
     forward: (signal) => {
       if (deliver !== undefined) deliver(signal)
@@ -128,7 +130,10 @@ function createLiveRun(
       else if (early.length < MAX_EARLY_SIGNALS) early.push(signal)
     },
     end,
-    killNow: () => deliver?.(SIGKILL),
+    killNow: () => {
+      isKilled = true // for a command that is just about to begin, too
+      deliver?.(SIGKILL)
+    },
     close: () => {
       forget()
       resolveEnded()

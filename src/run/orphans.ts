@@ -1,6 +1,6 @@
 // Containers of ours that nobody holds: left by a daemon that died, or by an engine that was down when we wanted to remove
 // them. They are found by our labels, so that nothing of another tool's is ever touched.
-import { isRunId } from '../base/ids.js'
+import type { ContainerId, RunId } from '../base/ids.js'
 import type { Logger } from '../base/log.js'
 import type { Engine } from '../engine/engine.js'
 import type { LiveRuns } from './live-runs.js'
@@ -16,17 +16,26 @@ export function createOrphanReaper(engine: Engine, live: LiveRuns, log: Logger):
   let isSuspected = true // of a daemon that died before this one
   let sweeping: Promise<void> | undefined
 
+  /** One that cannot be removed now does not keep the others. */
+  const removeOne = async (containerId: ContainerId, runId: RunId): Promise<void> => {
+    try {
+      await engine.remove(containerId)
+      log.info({ runId, containerId }, 'orphan removed')
+    } catch (error) {
+      isSuspected = true
+      log.warn({ err: error, runId, containerId }, 'cannot remove an orphan now')
+    }
+  }
+
   const removeAll = async (): Promise<void> => {
     isSuspected = false
     try {
       for (const { id, runId } of await engine.listOwn()) {
-        if (live.isHeld(runId)) continue
-        await engine.remove(id)
-        log.info({ runId: isRunId(runId) ? runId : undefined, containerId: id }, 'orphan removed')
+        if (!live.isHeld(runId)) await removeOne(id, runId)
       }
     } catch (error) {
       isSuspected = true
-      log.warn({ err: error }, 'cannot remove orphans now')
+      log.warn({ err: error }, 'cannot look for orphans now')
     }
   }
 

@@ -13,7 +13,7 @@ export interface OutputPump {
 }
 
 export function pumpOutput(engine: Duplex, client: Writable, tty: boolean): OutputPump {
-  const source = tty ? engine.pipe(addFrameHeaders()) : engine
+  const source = tty ? withFrameHeaders(engine) : engine
   source.pipe(client, { end: false })
   const discard = () => {
     source.unpipe(client)
@@ -23,7 +23,7 @@ export function pumpOutput(engine: Duplex, client: Writable, tty: boolean): Outp
   engine.on('error', () => undefined) // a lost engine ends the stream; run/ tells why
   const ended = new Promise<void>((resolve) => {
     source.once('end', resolve)
-    engine.once('close', () => setImmediate(resolve))
+    if (!tty) engine.once('close', () => setImmediate(resolve)) // broken off: no 'end' comes
   })
   return {
     ended: ended.then(() => void client.off('close', discard)),
@@ -32,10 +32,13 @@ export function pumpOutput(engine: Duplex, client: Writable, tty: boolean): Outp
   }
 }
 
-const addFrameHeaders = () =>
-  new Transform({
+function withFrameHeaders(engine: Duplex): Transform {
+  const framed = new Transform({
     transform(chunk: Buffer, _encoding, callback) {
       this.push(frameHeader(FRAME.stdout, chunk.length))
       callback(null, chunk)
     },
   })
+  engine.once('close', () => framed.end()) // also where it broke off; what is in here still goes out
+  return engine.pipe(framed)
+}
