@@ -56,7 +56,7 @@ const BUFFERS = 3
 const BUFFER_BYTES = 256 * 1024
 
 function connectWithRing(path: string, onChunk: LinkEvents['onChunk']): Socket {
-  const ring = Array.from({ length: BUFFERS }, () => Buffer.allocUnsafeSlow(BUFFER_BYTES))
+  const ring: Buffer[] = []
   let turn = 0
   let held = 0
   const release = () => {
@@ -66,7 +66,7 @@ function connectWithRing(path: string, onChunk: LinkEvents['onChunk']): Socket {
   const socket: Socket = connect({
     path,
     onread: {
-      buffer: () => ring[turn++ % BUFFERS] ?? Buffer.alloc(BUFFER_BYTES),
+      buffer: () => (ring[turn++ % BUFFERS] ??= Buffer.allocUnsafeSlow(BUFFER_BYTES)),
       callback: (length, { buffer, byteOffset }) => {
         held++
         onChunk(Buffer.from(buffer, byteOffset, length), release)

@@ -32,6 +32,8 @@ export async function holdSession(options: SessionOptions): Promise<Ending> {
 // A daemon that accepts and then says nothing is as good as down.
 const ANSWER_MS = 60_000
 
+const CLOSE_MS = 200
+
 class RunSession {
   readonly ending: Promise<Ending>
   readonly #options: SessionOptions
@@ -149,7 +151,8 @@ class RunSession {
     this.#input?.stop()
     this.#endProgress()
     this.#output.flush()
-    this.#link?.close()
+    // Our exit closes the connection faster than we could; only a slow reader keeps us from it.
+    setTimeout(() => this.#link?.close(), CLOSE_MS)
     // What the container ended with is not the whole truth where its output was lost.
     void this.#output.drained().then(() => this.#finish(this.#outputFailure ?? ending))
   }

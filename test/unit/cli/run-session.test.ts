@@ -643,16 +643,31 @@ describe('a terminal', () => {
 
 describe('what the client loads', () => {
   it('is no package but the TOML parser, and that only for --config', () => {
-    for (const name of client.sources) {
-      const imports = [
-        ...readFileSync(join('src', name), 'utf8').matchAll(
-          /^(?:import|export) (?!type).* from '([^.][^']*)'$/gm,
-        ),
+    for (const name of [...client.sources.run, ...client.sources.verbs]) {
+      const source = readFileSync(join('src', name), 'utf8')
+      const packages = [
+        ...source.matchAll(/^(?:import|export) (?!type)[^']* from '([^.][^']*)'$/gm),
       ]
-      const packages = imports
         .map((match) => match[1] ?? '')
-        .filter((source) => !source.startsWith('node:'))
+        .filter((imported) => !imported.startsWith('node:'))
       expect(packages, name).toEqual(name === 'cli/configured-socket.ts' ? ['smol-toml'] : [])
+    }
+  })
+
+  it('is, for run, none of the other verbs', () => {
+    expect(client.sources.run).toContain('cli/run-session.ts')
+    for (const verb of [
+      'acct',
+      'ps',
+      'images',
+      'job',
+      'doctor',
+      'explain',
+      'stop',
+      'record-formats',
+    ]) {
+      expect(client.sources.run).not.toContain(`cli/${verb}.ts`)
+      expect(client.sources.verbs).toContain(`cli/${verb}.ts`)
     }
   })
 })

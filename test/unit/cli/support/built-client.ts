@@ -1,16 +1,15 @@
-// The client as users start it: the sources made JavaScript, without waiting for rooms that it does not use.
+// The client as users start it: bundled by the build's own script, into a directory of the test's own.
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
 
 export interface BuiltClient {
-  /** dist/bin/hepwrap.js of this build. */
   readonly path: string
-  /** Relative to src: all that the client can ever load. */
-  readonly sources: readonly string[]
+  /** Relative to src: what is in the file that `run` loads, and what is in the other. */
+  readonly sources: { readonly run: readonly string[]; readonly verbs: readonly string[] }
   remove(): void
 }
 
@@ -18,34 +17,16 @@ export function buildClient(): BuiltClient {
   const cache = join(ROOT, '.cache')
   mkdirSync(cache, { recursive: true })
   const built = mkdtempSync(join(cache, 'client-'))
-  writeFileSync(join(built, 'package.json'), JSON.stringify({ type: 'module', version: '9.8.7' }))
-  const sources = new Set(['bin/hepwrap.ts'])
-  for (const name of sources) {
-    const target = join(built, 'dist', name.replace(/\.ts$/, '.js'))
-    const script = transpile(readFileSync(join(ROOT, 'src', name), 'utf8'))
-    mkdirSync(dirname(target), { recursive: true })
-    writeFileSync(target, script)
-    for (const imported of importsOf(script)) sources.add(join(dirname(name), imported))
-  }
+  const output = join(built, 'dist/bin')
+  writeFileSync(join(built, 'package.json'), JSON.stringify({ version: '9.8.7' }))
+  execFileSync(process.execPath, [join(ROOT, 'bundle-client.js'), output])
+  const sourcesOf = (file: string) =>
+    [...readFileSync(join(output, file), 'utf8').matchAll(/^modules\['(.+)'\]/gm)].map(
+      ([, name]) => `${name ?? ''}.ts`,
+    )
   return {
-    path: join(built, 'dist/bin/hepwrap.js'),
-    sources: [...sources],
+    path: join(output, 'hepwrap.cjs'),
+    sources: { run: sourcesOf('hepwrap.cjs'), verbs: sourcesOf('hepwrap-verbs.cjs') },
     remove: () => rmSync(built, { recursive: true, force: true }),
   }
 }
-
-const transpile = (source: string): string =>
-  ts.transpileModule(source, {
-    compilerOptions: {
-      target: ts.ScriptTarget.ES2022,
-      module: ts.ModuleKind.ESNext,
-      verbatimModuleSyntax: true,
-      removeComments: true,
-    },
-  }).outputText
-
-/** Relative ones, static and dynamic. */
-const importsOf = (script: string): string[] =>
-  [...script.matchAll(/(?:from|import)\s*\(?\s*['"](\.[^'"]+)\.js['"]/g)].map(
-    (match) => `${match[1] ?? ''}.ts`,
-  )
