@@ -1,6 +1,6 @@
 // What a run has used, read from its directories before they are removed. Absent is undefined, never 0.
 import { dirname } from 'node:path'
-import { keyOf, parseCount, readControl, readCount, readKey } from './files.js'
+import { keyOf, readControl, readCount, readKey } from './files.js'
 import type { Placement } from './placement.js'
 
 export interface Usage {
@@ -27,12 +27,7 @@ function usageV1({ directories }: Placement): Usage {
     return path === undefined ? undefined : read(path)
   }
   const cpu = of('cpuacct', cpuV1)
-  const io = of('blkio', (path) =>
-    ioV1(
-      readControl(path, 'blkio.throttle.io_service_bytes_recursive') ??
-        readControl(path, 'blkio.throttle.io_service_bytes'),
-    ),
-  )
+  const io = of('blkio', ioV1)
   return {
     cpuUserUsec: cpu?.userUsec,
     cpuSystemUsec: cpu?.systemUsec,
@@ -61,16 +56,34 @@ function cpuV1(path: string): { userUsec: number; systemUsec: number } | undefin
   return { userUsec, systemUsec: totalUsec - userUsec }
 }
 
-/** Lines like "254:0 Read 4096" and "Total 4096"; without the last nothing has been counted. */
-function ioV1(text: string | undefined): { readBytes: number; writeBytes: number } | undefined {
-  if (text === undefined || parseCount(/^Total ([0-9]+)$/m.exec(text)?.[1]) === undefined)
-    return undefined
+/**
+ * Lines like "254:0 Read 4096" for each device that was used, and "Total 4096". Without lines nothing was read or written,
+ * or nothing is counted: since Linux 6.10 no queue has the throttle policy, and with it these counters, until somebody
+ * sets a limit. The hierarchy's root has lines for all devices where it is counted.
+ */
+function ioV1(path: string): { readBytes: number; writeBytes: number } | undefined {
+  const text = ioTextV1(path)
+  if (text === undefined || !(hasDevices(text) || isCountedAbove(path))) return undefined
   const sum = (verb: string) =>
     [...text.matchAll(new RegExp(`^[0-9]+:[0-9]+ ${verb} ([0-9]+)$`, 'gm'))].reduce(
       (bytes, match) => bytes + Number(match[1]),
       0,
     )
   return { readBytes: sum('Read'), writeBytes: sum('Write') }
+}
+
+const ioTextV1 = (path: string): string | undefined =>
+  readControl(path, 'blkio.throttle.io_service_bytes_recursive') ??
+  readControl(path, 'blkio.throttle.io_service_bytes')
+
+const hasDevices = (text: string): boolean => /^[0-9]+:[0-9]+ Total [0-9]+$/m.test(text)
+
+function isCountedAbove(path: string): boolean {
+  for (let at = dirname(path); ; at = dirname(at)) {
+    const text = readControl(at, 'blkio.throttle.io_service_bytes')
+    if (text === undefined) return false
+    if (hasDevices(text)) return true
+  }
 }
 
 /** A threaded cgroup counts CPU time itself; memory belongs to the domain above it (cgroup-v2.rst, Threads). */

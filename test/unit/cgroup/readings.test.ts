@@ -55,6 +55,7 @@ describe('readUsage on v1', () => {
       'cpuacct,cpu/cpuacct.usage': '3000000000\n',
       'cpuacct,cpu/cpuacct.stat': 'user 200\nsystem 100\n',
       'memory/memory.oom_control': 'oom_kill_disable 0\nunder_oom 0\n',
+      'blkio.throttle.io_service_bytes': '254:0 Read 77\n254:0 Write 0\n254:0 Total 77\nTotal 77\n',
       'blkio/blkio.throttle.io_service_bytes': 'Total 0\n',
     })
     expect(usage()).toEqual({
@@ -66,6 +67,14 @@ describe('readUsage on v1', () => {
       pidsPeak: undefined,
       oomKills: undefined,
     })
+  })
+
+  it('knows no io where the kernel counts none: Linux 6.10 and later, until somebody sets a throttle', () => {
+    files({
+      'blkio.throttle.io_service_bytes': 'Total 0\n',
+      'blkio/blkio.throttle.io_service_bytes_recursive': 'Total 0\n',
+    })
+    expect(usage()).toMatchObject({ ioReadBytes: undefined, ioWriteBytes: undefined })
   })
 
   it('knows nothing without files', () => {
