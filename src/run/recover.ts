@@ -12,7 +12,14 @@ import { usageFields } from './run-record.js'
 import { removeRunDirectory, undoRun } from './undo.js'
 
 export async function recover(deps: RunDeps): Promise<void> {
-  for (const left of deps.ledger.unfinished()) await closeLeftRun(left, deps)
+  for (const left of deps.ledger.unfinished()) {
+    try {
+      await closeLeftRun(left, deps)
+    } catch (error) {
+      // Its row says RUNNING until a later start can write more; the others need not wait for that.
+      deps.log.error({ err: error, runId: left.record.id }, 'cannot close a run of a dead daemon')
+    }
+  }
   await deps.orphans.sweep()
   removeRunDirectories(deps)
 }
@@ -37,8 +44,9 @@ async function closeLeftRun({ record, undo }: OpenRun, deps: RunDeps): Promise<v
   deps.log.warn({ runId, jobId: record.job_id, uid: record.uid }, 'run of a dead daemon closed')
 }
 
-/** The row of a run is written before its directory; whatever stands here now is nobody's. */
-function removeRunDirectories({ config, log }: RunDeps): void {
+/** What nobody holds is nobody's; runs may have begun meanwhile, for a start does not wait for an engine that hangs. */
+function removeRunDirectories({ config, live, log }: RunDeps): void {
   const parent = join(config.node.run_dir, 'runs')
-  for (const name of readdirSync(parent)) removeRunDirectory(join(parent, name), log)
+  for (const name of readdirSync(parent))
+    if (!live.isHeld(name)) removeRunDirectory(join(parent, name), log)
 }
