@@ -55,6 +55,7 @@ export function parseJobFacts(environment: Environment): JobFacts {
     sluid: text('SLURM_JOB_SLUID'),
     gres: gresOf(environment),
     end_time: count('SLURM_JOB_END_TIME'),
+    node_name: text('SLURMD_NODENAME'),
   })
 }
 

@@ -467,6 +467,7 @@ describe('configure and clean', () => {
     SLURM_JOB_SLUID: 'sEKNKTV3WPV500',
     SLURM_JOB_GPUS: '0,1',
     SLURM_JOB_END_TIME: '1800000000',
+    SLURMD_NODENAME: 'n1',
   }
 
   it('announce what Slurm says of the job', async () => {
@@ -487,6 +488,7 @@ describe('configure and clean', () => {
       sluid: 'sEKNKTV3WPV500',
       gres: 'gpu:0,1',
       end_time: 1_800_000_000,
+      node_name: 'n1',
     })
   })
 
