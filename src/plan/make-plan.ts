@@ -55,7 +55,7 @@ export function makePlan(input: PlanInput): RunPlan {
     network: request.network,
     readOnlyRootfs: request.read_only,
     shmSizeBytes: request.shm_size_bytes,
-    ulimits: planUlimits(request.ulimits),
+    ulimits: planUlimits(request.ulimits, rlimits),
     stopTimeoutMs: (request.stop_timeout_s ?? config.node.stop_timeout_s) * 1000,
     memoryBytes: atLeast('--memory', request.memory_bytes, MIN_MEMORY_BYTES),
     cpus: atLeast('--cpus', request.cpus, MIN_CPUS),

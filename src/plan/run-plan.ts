@@ -42,8 +42,8 @@ export interface JobLimits {
   readonly cpus: number | undefined
 }
 
-/** Hard resource limits of the caller's own process by docker's names ("nofile"), -1 for unlimited. */
-export type Rlimits = ReadonlyMap<string, number>
+/** Resource limits of the caller's own process by docker's names ("nofile"), -1 for unlimited. */
+export type Rlimits = ReadonlyMap<string, { readonly soft: number; readonly hard: number }>
 
 export interface RunPlan {
   readonly runId: RunId
@@ -71,6 +71,7 @@ export interface RunPlan {
   readonly network: 'host' | 'none'
   readonly readOnlyRootfs: boolean
   readonly shmSizeBytes: number | undefined
+  /** The caller's own, as far as they are known, and what he asked for instead. */
   readonly ulimits: readonly UlimitRequest[]
   readonly stopTimeoutMs: number
   readonly memoryBytes: number | undefined

@@ -1,6 +1,8 @@
-// --ulimit: names and order of values. Whether the caller may have them is policy's question.
+// Resource limits: the caller's own, for the engine's child would have the engine's, and --ulimit in place of them.
+// Whether the caller may have what he asks for is policy's question.
 import { HepwrapError, quote } from '../base/errors.js'
 import type { UlimitRequest } from '../wire/run-api.js'
+import type { Rlimits } from './run-plan.js'
 
 /** Docker's names of the limits that Linux has; -1 is unlimited. */
 export const ULIMIT_NAMES: readonly string[] = [
@@ -9,14 +11,18 @@ export const ULIMIT_NAMES: readonly string[] = [
 ]
 
 /** Of several for one name the last counts, as with docker. */
-export function planUlimits(requested: readonly UlimitRequest[]): readonly UlimitRequest[] {
+export function planUlimits(
+  requested: readonly UlimitRequest[],
+  own: Rlimits = new Map(),
+): readonly UlimitRequest[] {
   for (const { name, soft, hard } of requested) {
     if (!ULIMIT_NAMES.includes(name))
       throw invalid(`--ulimit ${quote(name)}: there is no such limit`)
     if (isAbove(soft, hard))
       throw invalid(`--ulimit ${name}: the soft limit ${soft} is above the hard limit ${hard}`)
   }
-  return [...new Map(requested.map((ulimit) => [ulimit.name, ulimit])).values()]
+  const inherited = [...own].map(([name, limit]) => ({ name, ...limit }))
+  return [...new Map([...inherited, ...requested].map((ulimit) => [ulimit.name, ulimit])).values()]
 }
 
 /** Reports whether one limit is above another; -1 is above every number. */

@@ -1,4 +1,4 @@
-// The resource limits of one process, from /proc/PID/limits.
+// The resource limits of one process, from /proc/PID/limits: no privilege is asked for, unlike by prlimit(2).
 import { readFileSync } from 'node:fs'
 
 // proc_pid_limits(5) to docker's names; the address space has none there.
@@ -20,25 +20,34 @@ const NAMES: Readonly<Record<string, string>> = {
   'Max realtime timeout': 'rttime',
 }
 
-/** Hard limits by docker's names ("nofile"), -1 for unlimited; undefined: no such process, or not to be read. */
-export function readHardLimits(
+/** -1 for unlimited. */
+export interface Rlimit {
+  readonly soft: number
+  readonly hard: number
+}
+
+/** By docker's names ("nofile"); undefined: no such process, or not to be read. */
+export function readRlimits(
   pid: number,
   procRoot = '/proc',
-): ReadonlyMap<string, number> | undefined {
+): ReadonlyMap<string, Rlimit> | undefined {
   try {
-    return parseHardLimits(readFileSync(`${procRoot}/${pid}/limits`, 'utf8'))
+    return parseRlimits(readFileSync(`${procRoot}/${pid}/limits`, 'utf8'))
   } catch {
     return undefined
   }
 }
 
 // A line is like "Max open files            1024                 1048576              files".
-function parseHardLimits(text: string): ReadonlyMap<string, number> {
-  const limits = new Map<string, number>()
+function parseRlimits(text: string): ReadonlyMap<string, Rlimit> {
+  const limits = new Map<string, Rlimit>()
   for (const line of text.split('\n')) {
-    const [, title = '', hard] = /^(Max .*?) {2,}\S+ +(unlimited|[0-9]+)\b/.exec(line) ?? []
+    const [, title = '', soft = '', hard = ''] = LINE.exec(line) ?? []
     const name = NAMES[title]
-    if (name !== undefined) limits.set(name, hard === 'unlimited' ? -1 : Number(hard))
+    if (name !== undefined) limits.set(name, { soft: numberOf(soft), hard: numberOf(hard) })
   }
   return limits
 }
+
+const LINE = /^(Max .*?) {2,}(unlimited|[0-9]+) +(unlimited|[0-9]+)\b/
+const numberOf = (text: string): number => (text === 'unlimited' ? -1 : Number(text))

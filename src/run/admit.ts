@@ -10,7 +10,7 @@ import { makePlan } from '../plan/make-plan.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { enforce } from '../policy/policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
-import { readHardLimits } from '../proc/rlimits.js'
+import { readRlimits } from '../proc/rlimits.js'
 import { jobOf, type JobRef } from '../slurm/job-of.js'
 import type { JobFacts } from '../wire/job-api.js'
 import type { RunRequest } from '../wire/run-api.js'
@@ -39,7 +39,7 @@ export async function admit(
     const cgroup = job?.cgroup ?? readCgroups(caller.pid)
     draft = { ...draft, jobLimits: readJobLimits(cgroup, deps.cgroupRoots) }
     const { jobLimits } = draft
-    const rlimits = readHardLimits(caller.pid)
+    const rlimits = readRlimits(caller.pid)
     const { config } = deps
     const plan = makePlan({ runId, request, caller, job, jobFacts, jobLimits, rlimits, config })
     enforce(plan, config)

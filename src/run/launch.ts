@@ -7,7 +7,6 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { enterPlacement, makePlacement } from '../cgroup/placement.js'
 import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { copyAffinity } from '../kernel/affinity.js'
-import { copyLimits } from '../kernel/rlimits.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
@@ -108,7 +107,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     const init = await abortable(meetInit(gate, started, containerId, deps), live.ending)
     watch.lap('start')
     enterPlacement(placement, init.pid)
-    inherit(plan, init.pid)
+    copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step
     watch.lap('enter')
     const workdir = plan.workdir ?? (image.workdir || '/')
     return { spec, workdir, containerId, stdio, init, started }
@@ -120,12 +119,6 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
 
 export const nodeLabel = ({ config }: Pick<RunDeps, 'config'>): string =>
   `${config.node.cluster}/${config.node.name}`
-
-/** What a child of the caller's would have from him, and the engine's child has not: CPU binding and resource limits. */
-function inherit({ caller, ulimits }: RunPlan, pid: number): void {
-  copyAffinity(caller.pid, pid) // Slurm binds a task by it, inside the cpuset of its step
-  copyLimits(caller.pid, pid, new Set(ulimits.map(({ name }) => name)))
-}
 
 /** What every container gets of ours: the init, its gate, and who the user is. */
 async function ownBinds(

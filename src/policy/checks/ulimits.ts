@@ -5,7 +5,7 @@ import type { Check } from '../check.js'
 
 export const checkUlimits: Check = ({ ulimits, rlimits }) => {
   for (const { name, hard } of ulimits) {
-    const own = rlimits?.get(name)
+    const own = rlimits?.get(name)?.hard
     if (own === undefined)
       return { code: 'HW_LIMIT_ABOVE_JOB', text: `--ulimit ${name}: your own limit is not known` }
     if (isAbove(hard, own))

@@ -68,6 +68,18 @@ describe('makePlan', () => {
     })
   })
 
+  it('takes over the caller’s own resource limits, but those he asks for', () => {
+    const rlimits = new Map([
+      ['nproc', { soft: 100, hard: 200 }],
+      ['nofile', { soft: 10, hard: 20 }],
+    ])
+    const request = { ulimits: [{ name: 'nofile', soft: 1, hard: 2 }] }
+    expect(planOf({ rlimits, request }).ulimits).toEqual([
+      { name: 'nproc', soft: 100, hard: 200 },
+      { name: 'nofile', soft: 1, hard: 2 },
+    ])
+  })
+
   it('asks for no pull by itself where the site has none', () => {
     expect(planOf({ toml: '[images]\npull = "never"\n[mounts]\nalways = []' }).pull).toBe('never')
     expect(planOf({ toml: '[images]\npull = "always"\n[mounts]\nalways = []' }).pull).toBe(

@@ -165,9 +165,9 @@ describe('limits', () => {
 
 describe('ulimits', () => {
   const rlimits = new Map([
-    ['nofile', 1024],
-    ['memlock', -1],
-    ['rtprio', 0],
+    ['nofile', { soft: 1, hard: 1024 }],
+    ['memlock', { soft: 1, hard: -1 }],
+    ['rtprio', { soft: 0, hard: 0 }],
   ])
   it.each([
     ['nofile', 512, 1024, 'nothing thrown'],

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { readHardLimits } from '../../../src/proc/rlimits.js'
+import { readRlimits } from '../../../src/proc/rlimits.js'
 
 // As Linux 6.1 writes it.
 const TEXT = `Limit                     Soft Limit           Hard Limit           Units     
@@ -20,19 +20,19 @@ mkdirSync(join(procRoot, '7'))
 writeFileSync(join(procRoot, '7', 'limits'), TEXT)
 afterAll(() => rmSync(procRoot, { recursive: true }))
 
-it('reads hard limits under docker’s names', () => {
-  expect([...(readHardLimits(7, procRoot) ?? [])]).toEqual([
-    ['cpu', -1],
-    ['core', -1],
-    ['nofile', 1048576],
-    ['memlock', 8388608],
-    ['nice', 0],
-    ['rtprio', 0],
-    ['rttime', -1],
+it('reads soft and hard limits under docker’s names', () => {
+  expect([...(readRlimits(7, procRoot) ?? [])]).toEqual([
+    ['cpu', { soft: -1, hard: -1 }],
+    ['core', { soft: 0, hard: -1 }],
+    ['nofile', { soft: 1024, hard: 1048576 }],
+    ['memlock', { soft: 8388608, hard: 8388608 }],
+    ['nice', { soft: 0, hard: 0 }],
+    ['rtprio', { soft: 0, hard: 0 }],
+    ['rttime', { soft: -1, hard: -1 }],
   ])
 })
 
 it('knows all fifteen of a real process, and none of one that is gone', () => {
-  expect(readHardLimits(process.pid)?.size).toBe(15)
-  expect(readHardLimits(8, procRoot)).toBeUndefined()
+  expect(readRlimits(process.pid)?.size).toBe(15)
+  expect(readRlimits(8, procRoot)).toBeUndefined()
 })
