@@ -6,8 +6,10 @@ import { rfc3339 } from '../base/clock.js'
 import { asHepwrapError, REASONS, type HepwrapError } from '../base/errors.js'
 import { newRunId, type JobId, type RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
+import type { RunPlan } from '../plan/run-plan.js'
 import type { RunClose } from '../wire/run-api.js'
 import { admit, type Admission } from './admit.js'
+import { abortable } from './image-store.js'
 import { launch, readyImage, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { outcomeOf, type EndFacts, type Outcome } from './outcome.js'
@@ -78,7 +80,7 @@ async function execute(
   watch.lap('record')
   const started = await launch({ admission, image, live, watch, deps })
   const pump = pumpOutput(started.stdio, client.output, plan.tty)
-  connectTerminal(client, started, plan, deps)
+  await connectTerminal(client, started, { plan, live, deps })
   const startedAtMs = deps.clock.nowMs()
   const setupMs = Math.round(watch.totalMs() - (isPulled ? (watch.parts['image'] ?? 0) : 0))
   deps.ledger.change(runId, { started_at: rfc3339(startedAtMs), setup_ms: setupMs })
@@ -112,19 +114,23 @@ async function execute(
   return closeOfOutcome(runId, outcome)
 }
 
-function connectTerminal(
+/** The command sees the right size from its first instruction; sizes are set one at a time, so that the last one stays. */
+async function connectTerminal(
   client: RunClient,
-  { containerId, stdio }: Launch,
-  plan: Admission['plan'],
-  deps: RunDeps,
-): void {
+  { containerId, stdio, started }: Launch,
+  { plan, live, deps }: { plan: RunPlan; live: LiveRun; deps: RunDeps },
+): Promise<void> {
   if (plan.interactive) client.stdinTo(stdio)
   if (!plan.tty) return
+  let last = started // the engine resizes only what it knows to run
   const resize = (rows: number, columns: number) => {
-    deps.engine.resize(containerId, rows, columns).catch(() => undefined) // the container may have ended
+    last = last.then(() => deps.engine.resize(containerId, rows, columns))
+    last = last.catch(() => undefined) // the container may have ended
   }
-  if (plan.terminal !== undefined) resize(plan.terminal.rows, plan.terminal.columns)
   client.onResize(resize)
+  if (plan.terminal === undefined) return
+  resize(plan.terminal.rows, plan.terminal.columns)
+  await abortable(last, live.ending)
 }
 
 /** A launch that failed or was called off before its command began. */
