@@ -20,7 +20,7 @@ export interface DaemonLink {
   close(): void
 }
 
-const MAX_ATTEMPTS = 100
+const MAX_ATTEMPTS = 500
 const RETRY_MS = 20
 
 /** Throws HW_DAEMON_DOWN. A full backlog (many tasks at once) is waited for. */

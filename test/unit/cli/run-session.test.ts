@@ -13,7 +13,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -169,6 +169,31 @@ describe('the end of a run', () => {
     const { status, stderr } = await end
     expect(status).toBe(125)
     expect(stderr).toContain('(HW_DAEMON_DOWN)')
+  })
+
+  it('waits for a daemon whose queue of connections is full', async () => {
+    const script = `
+      const server = require('net').createServer((socket) => {
+        socket.on('error', () => {}).once('data', () => socket.end(Buffer.concat([
+          Buffer.from('HTTP/1.1 101 Switching Protocols\\r\\n\\r\\n'),
+          Buffer.from([${FRAME.close}, 0, 0, 0, 0, 0, 0, 10]), Buffer.from('{"exit":3}')])))
+      })
+      server.listen({ path: process.argv[1], backlog: 1 }, () => console.log('ready'))`
+    const path = join(directory, 'busy.sock')
+    const server = spawn(process.execPath, ['-e', script, path])
+    await once(server.stdout, 'data')
+    server.kill('SIGSTOP')
+    const fillers = Array.from({ length: 5 }, () => connect(path).on('error', () => undefined))
+    const { end } = startClient(client.path, path, ['run', 'busybox'])
+    let isEarly = true
+    void end.then(() => (isEarly = false))
+    await new Promise((resolve) => setTimeout(resolve, 400))
+    const wasEarly = isEarly
+    server.kill('SIGCONT')
+    expect(await end).toMatchObject({ status: 3, stderr: '' })
+    expect(wasEarly).toBe(true)
+    fillers.forEach((filler) => filler.destroy())
+    server.kill('SIGKILL')
   })
 
   it('reads --config for the socket, before the verb and behind it', async () => {
