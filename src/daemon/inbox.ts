@@ -134,15 +134,16 @@ function createStdin(socket: Socket) {
   let isEnded = false
   let engine: Duplex | undefined
 
-  const write = (piece: Buffer) => {
-    if (piece.length === 0) return
+  const pass = (piece: Buffer) => {
     if (engine === undefined) {
       early.push(piece)
       socket.pause()
     } else if (!engine.destroyed && !engine.write(piece)) socket.pause()
   }
   return {
-    write,
+    write: (piece: Buffer) => {
+      if (piece.length > 0 && !isEnded) pass(piece)
+    },
     end: () => {
       isEnded = true
       engine?.end()
@@ -151,7 +152,7 @@ function createStdin(socket: Socket) {
       engine = stream
       stream.on('drain', () => socket.resume())
       stream.once('close', () => socket.resume())
-      for (const piece of early.splice(0)) write(piece)
+      for (const piece of early.splice(0)) pass(piece)
       if (isEnded) stream.end()
       if (!stream.writableNeedDrain) socket.resume()
     },

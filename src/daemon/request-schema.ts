@@ -32,11 +32,17 @@ function parse<T extends TSchema>(check: TypeCheck<T>, payload: Buffer): Static<
   const value = parseJson(payload)
   if (check.Check(value)) return value
   const first = check.Errors(value).First()
-  const shown = JSON.stringify(first?.value ?? null).slice(0, 200)
+  const path = first?.path ?? ''
   throw new HepwrapError(
     'HW_REQUEST_INVALID',
-    `the request's ${quote(first?.path ?? '')} is malformed: ${first?.message ?? 'unknown'} (${shown})`,
+    `the request's ${quote(path)} is malformed: ${first?.message ?? 'unknown'}${shown(path, first?.value)}`,
   )
+}
+
+/** Texts and numbers only, for the rest may nest without end; and nothing of an environment, for messages are logged. */
+function shown(path: string, value: unknown): string {
+  const isShort = typeof value === 'string' || typeof value === 'number' || value === null
+  return isShort && !/^\/(?:host_)?env(?:\/|$)/.test(path) ? ` (${quote(String(value))})` : ''
 }
 
 function parseJson(payload: Buffer): unknown {
