@@ -148,6 +148,7 @@ class RunSession {
     if (this.#ended) return
     this.#ended = true
     clearTimeout(this.#answerTimer)
+    this.#options.terminal?.restore() // while stdin is still open
     this.#input?.stop()
     this.#endProgress()
     this.#output.flush()

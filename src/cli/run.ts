@@ -15,7 +15,6 @@ export async function run(args: readonly string[], config: string | undefined): 
   try {
     const request = buildRequest(line, process.env, stdio.terminal?.size())
     const { exit, text, code } = await holdSession({ socketPath, request, signals, ...stdio })
-    stdio.terminal?.restore()
     if (text !== undefined) say(text, code)
     return exit
   } finally {

@@ -603,7 +603,10 @@ describe('a terminal', () => {
     let text = ''
     child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (text += chunk.toString()))
-    const end = once(child, 'close').then(() => text.replaceAll('\r\n', '\n'))
+    const end = once(child, 'close').then(() => {
+      expect(text).not.toMatch(/[^\r]\n/)
+      return text.replaceAll('\r\n', '\n')
+    })
     return { child, end }
   }
 
@@ -625,6 +628,15 @@ describe('a terminal', () => {
     expect(terminal).toEqual({ rows: 33, columns: 99 })
   })
 
+  it('is as before when the last line is said', async () => {
+    const { end } = await onTerminal(
+      (run) => run.close({ exit: 125, code: 'HW_OUTSIDE_JOB', message: 'no' }),
+      '-it busybox',
+    )
+    // Line ends that the terminal made: raw it would have left them alone.
+    expect(await end).toBe('hepwrap: no (HW_OUTSIDE_JOB)\n[125]\n')
+  })
+
   it('turns Ctrl-C into a signal while the container has not spoken', async () => {
     const { child, end } = await onTerminal(async (run) => {
       setTimeout(() => child.stdin.write('\u0003'), 100)
@@ -635,14 +647,18 @@ describe('a terminal', () => {
   })
 
   it('sends its new size', async () => {
+    // stty changes one after the other, and each is a SIGWINCH.
+    const wanted = '{"rows":12,"columns":34}'
     const { end } = await onTerminal(async (run) => {
       run.send(FRAME.stdout, Buffer.from('x'))
-      await run.until(() => run.frames.some(({ type }) => type === FRAME.resize))
-      const resize = run.frames.find(({ type }) => type === FRAME.resize)
-      run.send(FRAME.stdout, resize?.payload ?? Buffer.alloc(0))
+      const isTold = () =>
+        run.frames.some(
+          ({ type, payload }) => type === FRAME.resize && payload.toString() === wanted,
+        )
+      await run.until(isTold)
       run.close({ exit: 0 })
     }, '-t busybox & sleep 0.4; stty rows 12 cols 34; kill -WINCH $!; wait $!')
-    expect(await end).toBe('x{"rows":12,"columns":34}[0]\n')
+    expect(await end).toBe('x[0]\n')
   })
 
   it('is demanded by -it', async () => {
