@@ -11,7 +11,7 @@ import { FRAME, frame } from '../wire/frames.js'
 import type { RunRequest } from '../wire/run-api.js'
 import { createInbox, type Inbox } from './inbox.js'
 
-/** After the last frame the client has this long to read it and go. */
+/** After the last frame has left us the client has this long to go. */
 const LINGER_MS = 5000
 
 export async function serveRun(
@@ -39,16 +39,21 @@ export async function serveRun(
     const { code, message } = error
     socket.write(frame(FRAME.close, { run_id: runId, exit: REASONS[code].exit, code, message }))
   }
-  farewell(socket, inbox)
+  farewell(socket, inbox, deps)
 }
 
-/** Reads on (a client in the middle of a long write must reach our last frame) but keeps nothing, and not for ever. */
-function farewell(socket: Socket, inbox: Inbox): void {
+/**
+ * Reads on (a client in the middle of a long write must reach our last frame) but keeps nothing. A reader may take its
+ * time for the last bytes, which wait here: a pager that stands for an hour loses neither them nor the exit status.
+ */
+function farewell(socket: Socket, inbox: Inbox, { isStopping }: RunDeps): void {
   inbox.ignore()
   socket.resume()
   socket.end()
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  socket.once('close', () => clearTimeout(timer))
+  const timer = setInterval(() => {
+    if (socket.writableLength === 0 || isStopping()) socket.destroy()
+  }, LINGER_MS)
+  socket.once('close', () => clearInterval(timer))
 }
 
 function createRunClient(
