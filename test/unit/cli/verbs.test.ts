@@ -112,22 +112,12 @@ describe('hepwrap', () => {
   it('--help, --version, and --help of each verb print on stdout and end with 0', async () => {
     expect(await alone('--version')).toEqual({ status: 0, stdout: 'hepwrap 9.8.7\n', stderr: '' })
     const { stdout } = await alone('--help')
-    for (const verb of [
-      'run',
-      'images',
-      'ps',
-      'stop',
-      'kill',
-      'acct',
-      'doctor',
-      'explain',
-      'configure',
-      'clean',
-    ]) {
+    const verbs = 'run images ps stop kill acct doctor explain configure clean'.split(' ')
+    const helps = await Promise.all(verbs.map((verb) => alone(verb, '--help')))
+    for (const [index, verb] of verbs.entries()) {
       expect(stdout).toMatch(new RegExp(`^ {2}${verb} `, 'm'))
-      const help = await alone(verb, '--help')
-      expect(help).toMatchObject({ status: 0, stderr: '' })
-      expect(help.stdout).toMatch(new RegExp(`^Usage: hepwrap ${verb}`))
+      expect(helps[index]).toMatchObject({ status: 0, stderr: '' })
+      expect(helps[index]?.stdout).toMatch(new RegExp(`^Usage: hepwrap ${verb}`))
     }
   })
 
