@@ -76,7 +76,15 @@ export async function service(
 
 /** Waits until Slurm has closed the job, epilog included. */
 export async function waitJob(jobId: string, timeoutMs = 30_000): Promise<Settled> {
-  const open = ['PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'REQUEUED']
+  const open = [
+    'PENDING',
+    'CONFIGURING',
+    'RUNNING',
+    'COMPLETING',
+    'SIGNALING',
+    'SUSPENDED',
+    'REQUEUED',
+  ]
   return eventually(
     async () => {
       const job = await showJob(jobId)
