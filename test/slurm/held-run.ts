@@ -15,23 +15,23 @@ export interface HeldRun extends Running {
   release: () => Promise<void>
 }
 
-/** `before` stands before hepwrap: srun with its options, unshare, nothing. */
+/** `before` stands before hepwrap: srun with its options, unshare, nothing. The command must end with its stdin. */
 export async function holdRun(
   user: User,
   before: string[] = ['srun', '-Q'],
   options: string[] = [],
-  more: CommandOptions = {},
+  { command = ['cat'], ...more }: CommandOptions & { command?: string[] } = {},
 ): Promise<HeldRun> {
   const known = new Set(inits().map(({ pid }) => pid))
-  const command = ['hepwrap', 'run', '-i', ...options, 'busybox:test', 'cat']
-  const running = as(user).start([...before, ...command], more)
+  const run = ['hepwrap', 'run', '-i', ...options, 'busybox:test', ...command]
+  const running = as(user).start([...before, ...run], more)
   const { initPid, payloadPid } = await eventually(
     () => {
       const init = inits().find(({ pid }) => !known.has(pid))
-      const payload = processes(/^cat$/).find(({ ppid }) => ppid === init?.pid)
+      const payload = processes().find(({ ppid }) => ppid === init?.pid)
       return init && payload ? { initPid: init.pid, payloadPid: payload.pid } : undefined
     },
-    { what: `the container of ${command.join(' ')}: ${running.stderrSoFar()}` },
+    { what: `the container of ${run.join(' ')}: ${running.stderrSoFar()}` },
   )
   return {
     ...running,
