@@ -1,5 +1,5 @@
 // The texts of --help and --version.
-import { readFileSync } from 'node:fs'
+import { VERSION } from '../base/version.js'
 import { print } from './print.js'
 
 const OVERVIEW = `Usage: hepwrap [--config FILE] COMMAND [OPTIONS]
@@ -117,8 +117,6 @@ export async function printHelp(verb?: string): Promise<number> {
 }
 
 export async function printVersion(): Promise<number> {
-  const path = new URL('../../package.json', import.meta.url)
-  const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string }
-  await print(`hepwrap ${version}\n`)
+  await print(`hepwrap ${VERSION}\n`)
   return 0
 }

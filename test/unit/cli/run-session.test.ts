@@ -31,8 +31,8 @@ let client: BuiltClient
 let directory: string
 let daemon: FakeDaemon | undefined
 
-beforeAll(() => {
-  client = buildClient()
+beforeAll(async () => {
+  client = await buildClient()
 })
 afterAll(() => client.remove())
 beforeEach(() => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { REASONS } from '../../../src/base/errors.js'
+import { VERSION } from '../../../src/base/version.js'
 import { FIELDS } from '../../../src/cli/record-formats.js'
 import type { UsageRecord } from '../../../src/wire/usage-api.js'
 import { buildClient, type BuiltClient } from './support/built-client.js'
@@ -13,8 +14,8 @@ import { startFakeDaemon, type FakeDaemon } from './support/fake-daemon.js'
 
 let client: BuiltClient
 let daemon: FakeDaemon | undefined
-beforeAll(() => {
-  client = buildClient()
+beforeAll(async () => {
+  client = await buildClient()
 })
 afterAll(() => client.remove())
 afterEach(async () => {
@@ -110,7 +111,11 @@ const ndjson =
 
 describe('hepwrap', () => {
   it('--help, --version, and --help of each verb print on stdout and end with 0', async () => {
-    expect(await alone('--version')).toEqual({ status: 0, stdout: 'hepwrap 9.8.7\n', stderr: '' })
+    expect(await alone('--version')).toEqual({
+      status: 0,
+      stdout: `hepwrap ${VERSION}\n`,
+      stderr: '',
+    })
     const { stdout } = await alone('--help')
     const verbs = 'run images ps stop kill acct doctor explain configure clean'.split(' ')
     const helps = await Promise.all(verbs.map((verb) => alone(verb, '--help')))

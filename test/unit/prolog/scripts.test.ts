@@ -84,7 +84,7 @@ describe.each([
     mkdirSync(join(directory, 'tree/dist/bin'), { recursive: true })
     mkdirSync(join(directory, 'tree/prolog'))
     writeFileSync(
-      join(directory, 'tree/dist/bin/hepwrap.js'),
+      join(directory, 'tree/dist/bin/hepwrap.cjs'),
       `require('fs').writeFileSync(${JSON.stringify(join(directory, 'ran'))}, process.argv.slice(2).join())`,
     )
     const copy = join(directory, 'tree/prolog/script')

@@ -1,32 +1,45 @@
-// The client as users start it: bundled by the build's own script, into a directory of the test's own.
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+// The client as users start it: bundled as the build does it, into a directory of the test's own.
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { build, type OutputChunk } from 'rolldown'
+import config from '../../../../rolldown.config.js'
 
-const ROOT = fileURLToPath(new URL('../../../..', import.meta.url))
+const ROOT = join(import.meta.dirname, '../../../..')
 
 export interface BuiltClient {
   readonly path: string
-  /** Relative to src: what is in the file that `run` loads, and what is in the other. */
+  /** Relative to src: what is in the files that `run` loads, and what is in the others. */
   readonly sources: { readonly run: readonly string[]; readonly verbs: readonly string[] }
   remove(): void
 }
 
-export function buildClient(): BuiltClient {
+export async function buildClient(): Promise<BuiltClient> {
   const cache = join(ROOT, '.cache')
   mkdirSync(cache, { recursive: true })
   const built = mkdtempSync(join(cache, 'client-'))
-  const output = join(built, 'dist/bin')
-  writeFileSync(join(built, 'package.json'), JSON.stringify({ version: '9.8.7' }))
-  execFileSync(process.execPath, [join(ROOT, 'bundle-client.js'), output])
-  const sourcesOf = (file: string) =>
-    [...readFileSync(join(output, file), 'utf8').matchAll(/^modules\['(.+)'\]/gm)].map(
-      ([, name]) => `${name ?? ''}.ts`,
-    )
+  const { output } = await build({ ...config, output: { ...config.output, dir: built } })
+  const chunks = output.filter((file) => file.type === 'chunk')
+  const loaded = loadedForRun(chunks)
+  const sourcesOf = (some: OutputChunk[]) =>
+    some.flatMap(({ moduleIds }) => moduleIds.map((path) => relative(join(ROOT, 'src'), path)))
   return {
-    path: join(output, 'hepwrap.cjs'),
-    sources: { run: sourcesOf('hepwrap.cjs'), verbs: sourcesOf('hepwrap-verbs.cjs') },
+    path: join(built, 'hepwrap.cjs'),
+    sources: {
+      run: sourcesOf(chunks.filter((chunk) => loaded.has(chunk))),
+      verbs: sourcesOf(chunks.filter((chunk) => !loaded.has(chunk))),
+    },
     remove: () => rmSync(built, { recursive: true, force: true }),
   }
+}
+
+/** The entry, the verb, and all that they import at once. */
+function loadedForRun(chunks: OutputChunk[]): Set<OutputChunk> {
+  const loaded = new Set(
+    chunks.filter(
+      ({ isEntry, facadeModuleId }) => isEntry || facadeModuleId?.endsWith('/cli/run.ts') === true,
+    ),
+  )
+  for (const { imports } of loaded)
+    for (const chunk of chunks) if (imports.includes(chunk.fileName)) loaded.add(chunk)
+  return loaded
 }
