@@ -2,7 +2,7 @@
 // The daemon is not: it starts once.
 import type { OutputOptions, RolldownOptions } from 'rolldown'
 
-const config: RolldownOptions & { output: OutputOptions } = {
+const config: Omit<RolldownOptions, 'output'> & { output: OutputOptions } = {
   input: 'src/bin/hepwrap.ts',
   platform: 'node',
   output: {

@@ -217,6 +217,11 @@ export const REASONS = {
     'hepwrapd went away during the run; the container has been ended',
     'submit again; tell the administrator',
   ),
+  HW_OUTPUT_FAILED: refused(
+    500,
+    "the client could not write the container's output to where its stdout or stderr goes",
+    'free space where the output goes, or send it elsewhere',
+  ),
   HW_DAEMON_STOPPING: refused(503, 'hepwrapd is being stopped on this node', 'try again'),
   HW_CONFIG_INVALID: refused(
     500,

@@ -187,4 +187,4 @@ const EXIT_SIGPIPE = 128 + 13
 const endingOfOutput = ({ code, message }: NodeJS.ErrnoException): Ending =>
   code === 'EPIPE'
     ? { exit: EXIT_SIGPIPE }
-    : failed('HW_CLIENT_GONE', `the container's output cannot be written: ${code ?? message}`)
+    : failed('HW_OUTPUT_FAILED', `the container's output cannot be written: ${code ?? message}`)
