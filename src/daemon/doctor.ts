@@ -4,7 +4,7 @@ import { statfsSync } from 'node:fs'
 import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import type { DoctorCheck } from '../wire/job-api.js'
 import type { Daemon } from './compose.js'
-import { probeLimit, type Probe } from './probe.js'
+import { probeLimit, removeProbeImage, type Probe } from './probe.js'
 
 interface Check {
   readonly name: string
@@ -15,10 +15,12 @@ interface Check {
 
 const MIN_FREE_BYTES = 64 * 1024 * 1024
 
+const ENGINE_MEND = 'start the container engine, or correct [engine] socket'
+
 const CHECKS: readonly Check[] = [
   {
     name: 'engine',
-    mend: 'start the container engine, or correct [engine] socket',
+    mend: ENGINE_MEND,
     examine: async ({ engine }) => {
       const { name, version, apiVersion } = await engine.facts()
       return `${name} ${version}, API ${apiVersion}`
@@ -58,17 +60,30 @@ const CHECKS: readonly Check[] = [
   },
 ]
 
+const examining = new WeakMap<Daemon, Promise<readonly DoctorCheck[]>>()
+
+/** Who asks while it is being done gets the same answer: probes side by side would take each other's time and image. */
+export function examine(daemon: Daemon): Promise<readonly DoctorCheck[]> {
+  const known = examining.get(daemon)
+  if (known !== undefined) return known
+  const made = makeChecks(daemon).finally(() => examining.delete(daemon))
+  examining.set(daemon, made)
+  return made
+}
+
 /** Every check, in order; one that fails does not keep the next from being made. */
-export async function examine(daemon: Daemon): Promise<readonly DoctorCheck[]> {
+async function makeChecks(daemon: Daemon): Promise<readonly DoctorCheck[]> {
   const results: DoctorCheck[] = []
   for (const { name, mend, examine: check } of CHECKS) {
     try {
       results.push({ name, ok: true, detail: await check(daemon), mend: null })
     } catch (thrown) {
       const { message, code } = asHepwrapError(thrown)
-      results.push({ name, ok: false, detail: `${message} (${code})`, mend })
+      const first = code === 'HW_ENGINE_DOWN' ? ENGINE_MEND : mend
+      results.push({ name, ok: false, detail: `${message} (${code})`, mend: first })
     }
   }
+  await removeProbeImage(daemon)
   return results
 }
 

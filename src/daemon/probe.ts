@@ -30,7 +30,7 @@ export interface Probe {
   readonly usage: Usage | undefined
 }
 
-/** Runs one of init's own probe commands under these limits; leaves nothing. */
+/** Runs one of init's own probe commands under these limits; leaves nothing but the image, for the next probe. */
 export async function probeLimit(
   daemon: Daemon,
   limits: PlacementLimits,
@@ -70,6 +70,15 @@ export async function probeLimit(
       onLeftOver: () => orphans.suspect(),
     })
     hold.release()
+  }
+}
+
+/** The next probe makes it again; where it cannot be removed it is in nobody's way. */
+export async function removeProbeImage({ engine, log }: Daemon): Promise<void> {
+  try {
+    await engine.removeImage(PROBE_IMAGE)
+  } catch (error) {
+    log.warn({ err: error }, "cannot remove the probe's image")
   }
 }
 

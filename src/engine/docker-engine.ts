@@ -40,6 +40,7 @@ export function createDockerEngine({ socketPath, node }: DockerEngineOptions): E
     listImages: () => attempt('list the images', () => listImages(docker), QUESTION_MS),
     importImage: (tar, ref) =>
       attempt('import an image', () => importImage(docker, tar, ref), REMOVE_MS),
+    removeImage: (ref) => attempt('remove an image', () => removeImage(docker, ref), REMOVE_MS),
     create: (spec) =>
       attempt('create the container', async () => {
         const { id } = await docker.createContainer(createOptions(spec))
@@ -197,6 +198,14 @@ async function importImage(docker: Docker, tar: Buffer, ref: ImageRef): Promise<
     ...(ref.tag === undefined ? {} : { tag: ref.tag }),
   })) as Readable
   await followProgress(stream, () => undefined)
+}
+
+async function removeImage(docker: Docker, ref: ImageRef): Promise<void> {
+  try {
+    await docker.getImage(pullName(ref)).remove()
+  } catch (thrown) {
+    if (!isNotFound(thrown)) throw thrown
+  }
 }
 
 async function remove(docker: Docker, id: string): Promise<void> {

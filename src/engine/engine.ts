@@ -100,6 +100,8 @@ export interface Engine {
   listImages(): Promise<readonly ListedImage[]>
   /** Imports a root file system tar as an image; for doctor's probe. */
   importImage(tar: Buffer, ref: ImageRef): Promise<void>
+  /** Takes the name away, and the image with its last name; absent is success. */
+  removeImage(ref: ImageRef): Promise<void>
   create(spec: ContainerSpec): Promise<ContainerId>
   /** The container's stdio; framed unless it has a tty. Attach before start. */
   attach(id: ContainerId, stdin: boolean): Promise<Duplex>

@@ -16,6 +16,7 @@ export const fakeEngine = (methods: Partial<Engine>): Engine => ({
   pullImage: unset('pullImage'),
   listImages: unset('listImages'),
   importImage: unset('importImage'),
+  removeImage: unset('removeImage'),
   create: unset('create'),
   attach: unset('attach'),
   start: unset('start'),
