@@ -43,12 +43,12 @@ const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
     'has no variant for this node',
   ],
   [
-    /unauthorized|authentication required|no basic auth credentials|denied: |403 forbidden/i,
+    /unauthorized|authentication required|no basic auth credentials|denied: |403 forbidden|HTTP 40[13] response/i,
     'HW_REGISTRY_AUTH',
     'is denied by its registry',
   ],
   [
-    /manifest.*(unknown|not found)|repository .*not found|name unknown|not found: |does not exist|reading manifest .*StatusCode: 404/i,
+    /manifest.*(unknown|not found)|repository .*not found|name unknown|not found: |does not exist|reading manifest .*StatusCode: 404|HTTP 404 response/i,
     'HW_IMAGE_NOT_FOUND',
     'is not in its registry',
   ],

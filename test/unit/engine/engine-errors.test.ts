@@ -53,6 +53,11 @@ describe('a pull that failed', () => {
       'error parsing HTTP 403 response body: invalid character \'<\' looking for beginning of value: "<html>403 Forbidden</html>"',
       'HW_REGISTRY_AUTH',
     ],
+    ['error parsing HTTP 403 response body: unexpected end of JSON input: ""', 'HW_REGISTRY_AUTH'],
+    [
+      'error parsing HTTP 404 response body: invalid character \'<\' looking for beginning of value: "<html>"',
+      'HW_IMAGE_NOT_FOUND',
+    ],
     ['no matching manifest for linux/amd64 in the manifest list entries', 'HW_IMAGE_PLATFORM'],
     ['no matching manifest for linux/arm/v7 in the manifest list entries', 'HW_IMAGE_PLATFORM'],
     ['no supported platform found in manifest list', 'HW_IMAGE_PLATFORM'],
