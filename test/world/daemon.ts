@@ -9,7 +9,7 @@ import { eventually } from './eventually.js'
 
 type Table = Record<string, string | number | boolean | string[]>
 export type ConfigOverrides = Partial<
-  Record<'node' | 'engine' | 'slurm' | 'images' | 'mounts' | 'accounting', Table>
+  Record<'node' | 'engine' | 'slurm' | 'images' | 'mounts' | 'limits' | 'accounting', Table>
 >
 
 export interface DaemonOptions {
@@ -97,6 +97,7 @@ function testConfig(
     slurm: { outside_jobs: 'refuse' },
     images: { allow: ['busybox:test', 'debian:test', 'setuid:test'], pull: 'missing' },
     mounts: { always: [] },
+    limits: {},
     accounting: {},
   }
 }
