@@ -58,6 +58,9 @@ async function cleanJob(jobId: JobId, daemon: Daemon): Promise<JobCleaned> {
     sluid: facts?.sluid,
     nodeName: facts?.node_name,
   })
+  // slurmd runs no second prolog for a job that is requeued within its credential's life (cred_expire, slurm.conf(5)),
+  // but where no directory of the job is left, a caller in a new one is of a new life.
+  if (removed && cleaned.alive.length === 0) daemon.jobs.forget(jobId)
   daemon.log.info({ jobId, ...cleaned, removed }, 'job ended')
   return cleaned
 }

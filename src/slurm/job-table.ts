@@ -2,7 +2,7 @@
 //
 // INVARIANTS
 // - A file is whole or absent: written beside, renamed over. The files are the truth across restarts; memory mirrors them.
-// - An ended job stays known (hasEnded) until it is announced again (requeue) or many later jobs have ended.
+// - An ended job stays known (hasEnded) until it is announced again (requeue), forgotten, or many later jobs have ended.
 import { randomBytes } from 'node:crypto'
 import {
   closeSync,
@@ -43,6 +43,8 @@ export interface JobTable {
   /** Remembers the end, also of a job that was never announced. Durable on return. */
   end(jobId: JobId): void
   hasEnded(jobId: JobId): boolean
+  /** For a job of which nothing is left on this node: its id then means another life of it (requeue). */
+  forget(jobId: JobId): void
   /** Every job known, ended ones too, by job id. */
   list(): readonly AnnouncedJob[]
 }
@@ -82,6 +84,10 @@ export function createJobTable(directory: string, options: JobTableOptions = {})
       forgetOldest(directory, jobs)
     },
     hasEnded: (jobId) => jobs.get(jobId)?.endedAtMs !== undefined,
+    forget: (jobId) => {
+      rmSync(fileOf(directory, jobId), { force: true })
+      jobs.delete(jobId)
+    },
     list: () => [...jobs.values()].sort((a, b) => a.facts.job_id - b.facts.job_id),
   }
 }

@@ -34,7 +34,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.allSettled(slow)
   await stopDaemons()
-  await expectNothingLeft('hepwrap\\.js')
+  await expectNothingLeft('hepwrap\\.cjs')
 })
 
 /** A run whose payload writes each of these signals down in ~/NAME.seen as it comes; `then` follows the last of them. */
@@ -147,7 +147,7 @@ describe('signals', () => {
   })
 
   it('ACCEPTANCE 25: slurmd has no complaint about any of it, and nothing is left', async () => {
-    await expectNothingLeft('hepwrap\\.js')
+    await expectNothingLeft('hepwrap\\.cjs')
     expect(complaints(slurmdLog())).toEqual([])
   })
 })

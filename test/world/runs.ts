@@ -31,7 +31,7 @@ export function clientOf(name: string): Promise<Process> {
 }
 
 export function clientsOf(name: string): Process[] {
-  return processes(new RegExp(`hepwrap\\.js run .*--name ${name} `))
+  return processes(new RegExp(`^\\S*node\\S* .*hepwrap\\S* run .*--name ${name} `))
 }
 
 /** The processes of that run but its init, by the cgroup that is its own. */

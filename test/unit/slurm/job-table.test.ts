@@ -53,6 +53,17 @@ describe('the job table', () => {
     expect(createJobTable(directory).find(id(7))).toEqual({ job_id: 7, restart_count: 1 })
   })
 
+  it('knows nothing of a job that is forgotten', () => {
+    const table = createJobTable(directory)
+    table.announce({ job_id: 7 })
+    table.end(id(7))
+    table.forget(id(7))
+    table.forget(id(8))
+    for (const each of [table, createJobTable(directory)]) {
+      expect([each.hasEnded(id(7)), each.find(id(7))]).toEqual([false, undefined])
+    }
+  })
+
   it('leaves out torn and alien files with a word, and removes half-written ones', () => {
     const table = createJobTable(directory)
     table.announce({ job_id: 1 })
