@@ -125,7 +125,7 @@ describe("ACCEPTANCE 8: the payload's cgroup lies under the caller's own step", 
 
   it('for srun, as the node sees it', async () => {
     const run = await holdRun('alice')
-    const client = processes(/hepwrap\.js run -i/)[0]!
+    const client = processes(/hepwrap\.c?js run -i/)[0]!
     const caller = cgroupsOf(client.pid)
     for (const pid of [run.initPid, run.payloadPid]) {
       const cgroups = cgroupsOf(pid)

@@ -1,7 +1,7 @@
 // Requests as no hepwrap client would send them, from a process of the user's: inside a job, or at the login prompt.
 import { FRAME, frame } from '../../src/wire/frames.js'
 import type { RunRequest } from '../../src/wire/run-api.js'
-import { as, type User } from '../world/world.js'
+import { as, expectSuccess, type User } from '../world/world.js'
 
 export const attacker = (name: string): string => `/opt/hepwrap/test/slurm/attackers/${name}.py`
 
@@ -43,23 +43,49 @@ export interface Answer {
   afterMs: number
 }
 
+/** What is sent; an object goes on for ever, at so many bytes a second. */
+export type Message = Buffer | string | { start: Buffer | string; drip: number }
+
 export interface RawOptions {
   /** srun and its options; empty: outside of any job */
   before?: string[]
   /** how long to wait for the daemon to close */
   seconds?: number
-  /** bytes more each second */
-  drip?: number
 }
 
-export async function sendRaw(
+export const sendRaw = async (user: User, message: Message, options: RawOptions = {}) =>
+  (await sendAll(user, [message], options))[0]!
+
+/** Each on a connection of its own, all at once. */
+export async function sendAll(
   user: User,
-  bytes: Buffer | string,
-  { before = ['srun', '-Q'], seconds = 20, drip = 0 }: RawOptions = {},
-): Promise<Answer> {
-  const argv = ['python3', attacker('raw'), String(seconds), String(drip)]
-  const { stdout, stderr } = await as(user).run([...before, ...argv], { input: bytes })
-  const [, state, ms] = /(closed|open) (\d+)\s*$/.exec(stderr) ?? []
-  if (state === undefined) throw new Error(`raw.py did not end well: ${stderr}`)
-  return { text: stdout, isClosed: state === 'closed', afterMs: Number(ms) }
+  messages: readonly Message[],
+  { before = ['srun', '-Q'], seconds = 20 }: RawOptions = {},
+): Promise<Answer[]> {
+  const input = Buffer.concat(messages.flatMap(packed))
+  const argv = [...before, 'python3', attacker('raw'), String(seconds)]
+  const { stdoutBytes } = expectSuccess(await as(user).run(argv, { input }))
+  return unpack(stdoutBytes)
+}
+
+function packed(message: Message): Buffer[] {
+  const isDripping = typeof message === 'object' && 'drip' in message
+  const { start, drip } = isDripping ? message : { start: message, drip: 0 }
+  const bytes = Buffer.from(start as string)
+  return [Buffer.from(`${bytes.length} ${drip}\n`), bytes]
+}
+
+function unpack(bytes: Buffer): Answer[] {
+  const answers: Answer[] = []
+  for (let at = 0; at < bytes.length;) {
+    const end = bytes.indexOf('\n', at)
+    const [length, state, ms] = bytes.subarray(at, end).toString().split(' ')
+    at = end + 1 + Number(length)
+    answers.push({
+      text: bytes.subarray(end + 1, at).toString(),
+      isClosed: state === 'closed',
+      afterMs: Number(ms),
+    })
+  }
+  return answers
 }
