@@ -12,6 +12,7 @@ import { admit, type Admission } from './admit.js'
 import { abortable } from './image-store.js'
 import { launch, readyImage, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
+import { newestOnly } from './newest-only.js'
 import { outcomeOf, type EndFacts, type Outcome } from './outcome.js'
 import type { RunClient, RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
@@ -114,6 +115,8 @@ async function execute(
   return closeOfOutcome(runId, outcome)
 }
 
+type TerminalSize = NonNullable<RunPlan['terminal']>
+
 /** The command sees the right size from its first instruction; sizes are set one at a time, so that the last one stays. */
 async function connectTerminal(
   client: RunClient,
@@ -122,15 +125,16 @@ async function connectTerminal(
 ): Promise<void> {
   if (plan.interactive) client.stdinTo(stdio)
   if (!plan.tty) return
-  let last = started // the engine resizes only what it knows to run
-  const resize = (rows: number, columns: number) => {
-    last = last.then(() => deps.engine.resize(containerId, rows, columns))
-    last = last.catch(() => undefined) // the container may have ended
-  }
-  client.onResize(resize)
-  if (plan.terminal === undefined) return
-  resize(plan.terminal.rows, plan.terminal.columns)
-  await abortable(last, live.ending)
+  const resize = newestOnly(async ({ rows, columns }: TerminalSize) => {
+    try {
+      await started // the engine resizes only what it knows to run
+      await deps.engine.resize(containerId, rows, columns)
+    } catch {
+      return // the container may have ended
+    }
+  })
+  client.onResize((rows, columns) => void resize({ rows, columns }))
+  if (plan.terminal !== undefined) await abortable(resize(plan.terminal), live.ending)
 }
 
 /** A launch that failed or was called off before its command began. */
