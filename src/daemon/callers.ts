@@ -5,11 +5,18 @@ import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import { identifyCaller, releaseCaller, type Caller } from '../identity/caller.js'
 import { fdOf } from '../run/gate.js'
+import { MAX_REQUEST_BYTES } from '../wire/frames.js'
 import { refuseSocket } from './error-reply.js'
+import { createUnreadLimit, type UnreadShare } from './unread.js'
+
+/** Of a request the daemon reads 4 MiB; that many connections may be in the middle of the largest at a time. */
+const MAX_UNREAD_BYTES = 8 * MAX_REQUEST_BYTES
 
 export interface Callers {
   /** The connection's caller; throws what identification threw. */
   of(socket: Socket): Caller
+  /** What a new connection of this user may keep of a request that is not complete. */
+  unreadOf(caller: Caller): UnreadShare
 }
 
 export interface CallerOptions {
@@ -20,6 +27,7 @@ export interface CallerOptions {
 export function watchCallers(server: Server, { connectionsPerUser, log }: CallerOptions): Callers {
   const known = new WeakMap<Socket, Caller | HepwrapError>()
   const connections = new Map<number, number>()
+  const unreadOf = createUnreadLimit(MAX_UNREAD_BYTES)
 
   server.prependListener('connection', (socket: Socket) => {
     try {
@@ -50,6 +58,7 @@ export function watchCallers(server: Server, { connectionsPerUser, log }: Caller
       if (caller instanceof HepwrapError) throw caller
       return caller
     },
+    unreadOf: ({ uid }) => unreadOf(uid),
   }
 }
 

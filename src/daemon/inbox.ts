@@ -6,6 +6,7 @@ import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { createFrameReader, FRAME, MAX_FRAME_BYTES, MAX_REQUEST_BYTES } from '../wire/frames.js'
 import type { RunRequest } from '../wire/run-api.js'
 import { parseRequest, parseResize, parseSignal } from './request-schema.js'
+import type { UnreadShare } from './unread.js'
 
 const MAX_SMALL_FRAME_BYTES = 1024
 
@@ -20,12 +21,8 @@ export interface Inbox {
   onResize: (rows: number, columns: number) => void
 }
 
-export function createInbox(socket: Socket, timeoutMs: number): Inbox {
-  let settle: (result: RunRequest | HepwrapError) => void = () => undefined
-  const request = new Promise<RunRequest>((resolve, reject) => {
-    settle = (result) => (result instanceof HepwrapError ? reject(result) : resolve(result))
-  })
-  request.catch(() => undefined) // awaited by serveRun, a turn later
+export function createInbox(socket: Socket, timeoutMs: number, unread: UnreadShare): Inbox {
+  const { request, settle } = createPending()
   const timer = setTimeout(() => fail(lateBy(timeoutMs)), timeoutMs)
   let isIgnoring = false
   let accepted: RunRequest | undefined
@@ -34,6 +31,7 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
   const fail = (error: HepwrapError) => {
     isIgnoring = true
     clearTimeout(timer)
+    pieces.drop()
     settle(error)
     if (accepted !== undefined) socket.destroy() // in the middle of a run: a broken client ends its run
   }
@@ -42,10 +40,9 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
   })
 
   const accept = (payload: Buffer) => {
-    const parsed = parseRequest(payload)
-    accepted = parsed
+    accepted = parseRequest(payload)
     clearTimeout(timer)
-    settle(parsed)
+    settle(accepted)
   }
   const control = (type: number, payload: Buffer) => {
     if (accepted === undefined) accept(payload)
@@ -55,14 +52,16 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
       inbox.onResize(rows, columns)
     }
   }
+  const pieces = createAssembly(control, unread)
   const read = createFrameReader({
     onHeader: (type, length) => {
       checkHeader(type, length, accepted !== undefined)
       if (type === FRAME.stdin && length === 0) stdin.end()
     },
-    onPiece: createPieceSink(control, (piece) => {
-      if (accepted?.interactive === true) stdin.write(piece)
-    }),
+    onPiece: (type, piece, isLast) => {
+      if (type !== FRAME.stdin) pieces.add(type, piece, isLast)
+      else if (accepted?.interactive === true) stdin.write(piece)
+    },
   })
   const inbox: Inbox = {
     request,
@@ -80,6 +79,15 @@ export function createInbox(socket: Socket, timeoutMs: number): Inbox {
     onResize: () => undefined,
   }
   return inbox
+}
+
+function createPending() {
+  let settle: (result: RunRequest | HepwrapError) => void = () => undefined
+  const request = new Promise<RunRequest>((resolve, reject) => {
+    settle = (result) => (result instanceof HepwrapError ? reject(result) : resolve(result))
+  })
+  request.catch(() => undefined) // awaited by serveRun, a turn later
+  return { request, settle }
 }
 
 const lateBy = (timeoutMs: number) =>
@@ -109,22 +117,24 @@ function checkHeader(type: number, length: number, hasRequest: boolean): void {
     )
 }
 
-/** Stdin goes on piece by piece; the other frames are small and are put together first. */
-function createPieceSink(
-  control: (type: number, payload: Buffer) => void,
-  stdin: (piece: Buffer) => void,
-) {
+/** Stdin goes on piece by piece; the other frames are put together first, within what their user may keep here. */
+function createAssembly(control: (type: number, payload: Buffer) => void, unread: UnreadShare) {
   let pieces: Buffer[] = []
-  return (type: number, piece: Buffer, isLast: boolean): void => {
-    if (type === FRAME.stdin) {
-      stdin(piece)
-      return
-    }
-    pieces.push(piece)
-    if (!isLast) return
-    const payload = Buffer.concat(pieces)
+  const drop = () => {
     pieces = []
-    control(type, payload)
+    unread.giveBack()
+  }
+  return {
+    add: (type: number, piece: Buffer, isLast: boolean): void => {
+      if (!unread.take(piece.length))
+        throw new HepwrapError('HW_TOO_MANY_RUNS', 'too many of your requests are not complete')
+      pieces.push(piece)
+      if (!isLast) return
+      const payload = Buffer.concat(pieces)
+      drop()
+      control(type, payload)
+    },
+    drop,
   }
 }
 

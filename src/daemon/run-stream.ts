@@ -10,19 +10,26 @@ import { run } from '../run/run.js'
 import { FRAME, frame } from '../wire/frames.js'
 import type { RunRequest } from '../wire/run-api.js'
 import { createInbox, type Inbox } from './inbox.js'
+import type { UnreadShare } from './unread.js'
 
 /** After the last frame has left us the client has this long to go. */
 const LINGER_MS = 5000
 
+export interface RunConnection {
+  readonly socket: Socket
+  /** What came with the headers. */
+  readonly head: Buffer
+  readonly caller: Caller
+  readonly unread: UnreadShare
+}
+
 export async function serveRun(
-  socket: Socket,
-  head: Buffer,
-  caller: Caller,
+  { socket, head, caller, unread }: RunConnection,
   deps: RunDeps,
 ): Promise<void> {
   socket.on('error', () => undefined) // 'close' follows
   socket.setNoDelay(true)
-  const inbox = createInbox(socket, deps.config.limits.request_timeout_s * 1000)
+  const inbox = createInbox(socket, deps.config.limits.request_timeout_s * 1000, unread)
   socket.write(
     'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: hepwrap\r\n\r\n',
   )

@@ -1,7 +1,7 @@
 // The HTTP server on the local socket: built here, listened on in bin/. One error reply for every route.
 import type { Socket } from 'node:net'
 import type { IncomingMessage } from 'node:http'
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { asHepwrapError, HepwrapError, quote } from '../base/errors.js'
 import type { Caller } from '../identity/caller.js'
 import { watchCallers, type Callers } from './callers.js'
@@ -35,6 +35,10 @@ export function buildServer(daemon: Daemon): FastifyInstance {
       const code = late ? 'HW_REQUEST_TIMEOUT' : 'HW_REQUEST_INVALID'
       const text = late ? 'no complete request in time' : 'the request is not HTTP as we read it'
       refuseSocket(socket, new HepwrapError(code, text, { cause }))
+    },
+    frameworkErrors: (thrown, _request, reply: FastifyReply) => {
+      const error = translate(thrown) // a URL that is none: before any hook
+      void reply.code(error.statusCode).send(replyOf(error))
     },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   })
@@ -77,7 +81,8 @@ function acceptRun({ request, socket, head }: Upgrade, callers: Callers, daemon:
       request.headers.upgrade !== 'hepwrap'
     )
       throw new HepwrapError('HW_NOT_FOUND', `there is no upgrade of ${quote(request.url ?? '')}`)
-    serveRun(socket, head, caller, daemon).catch((thrown: unknown) => {
+    const unread = callers.unreadOf(caller)
+    serveRun({ socket, head, caller, unread }, daemon).catch((thrown: unknown) => {
       daemon.log.error({ err: thrown }, 'a run stream failed')
       socket.destroy()
     })

@@ -9,14 +9,15 @@ import {
   MAX_REQUEST_BYTES,
 } from '../../../src/wire/frames.js'
 import { createInbox } from '../../../src/daemon/inbox.js'
+import { createUnreadLimit, type UnreadShare } from '../../../src/daemon/unread.js'
 import { someRequest } from './requests.js'
 import { moment, socketPair, until } from './sockets.js'
 
 const NEVER_MS = 60_000
 
-async function open(timeoutMs = NEVER_MS) {
+async function open(timeoutMs = NEVER_MS, unread: UnreadShare = createUnreadLimit(1 << 24)(1)) {
   const { ours, theirs } = await socketPair()
-  const inbox = createInbox(ours, timeoutMs)
+  const inbox = createInbox(ours, timeoutMs, unread)
   ours.on('data', inbox.feed)
   const send = (...frames: Buffer[]) => theirs.write(Buffer.concat(frames))
   return { ours, theirs, inbox, send }
@@ -125,6 +126,25 @@ describe('the first frame', () => {
     theirs.destroy()
     ours.on('end', () => ours.destroy())
     await expect(inbox.request).rejects.toMatchObject({ code: 'HW_CLIENT_GONE' })
+  })
+
+  it('counts against its user until it is complete or refused', async () => {
+    const shareOf = createUnreadLimit(1000)
+    const first = await open(50, shareOf(1))
+    first.send(frameHeader(FRAME.request, 5000), Buffer.alloc(900, ' '))
+    await moment()
+    const second = await open(NEVER_MS, shareOf(1))
+    second.send(request())
+    await expect(second.inbox.request).rejects.toMatchObject({ code: 'HW_TOO_MANY_RUNS' })
+    const other = await open(NEVER_MS, shareOf(2))
+    other.send(request())
+    await other.inbox.request
+    await expect(first.inbox.request).rejects.toMatchObject({ code: 'HW_REQUEST_TIMEOUT' })
+    for (let again = 0; again < 5; again++) {
+      const third = await open(NEVER_MS, shareOf(1))
+      third.send(request())
+      await third.inbox.request
+    }
   })
 
   it('in time stays accepted after the time is over', async () => {

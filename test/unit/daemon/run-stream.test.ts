@@ -1,10 +1,14 @@
 // The socket of one run from its first byte to its last: refusals are told and recorded, and the last word arrives.
 import { mkdtempSync, rmSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { openLedger } from '../../../src/accounting/ledger.js'
 import { serveRun } from '../../../src/daemon/run-stream.js'
+import { createUnreadLimit } from '../../../src/daemon/unread.js'
+import type { Caller } from '../../../src/identity/caller.js'
+import { createRefusalBudget } from '../../../src/run/refusal-budget.js'
 import type { RunDeps } from '../../../src/run/run-deps.js'
 import { createFrameReader, frame, FRAME, frameHeader } from '../../../src/wire/frames.js'
 import type { RunClose } from '../../../src/wire/run-api.js'
@@ -28,10 +32,16 @@ function someDeps({ isStopping = false, requestTimeoutS = 10 } = {}) {
     log: silentLog(),
     ledger,
     engine: fakeEngine({}),
+    refusals: createRefusalBudget(fakeClock()),
     isStopping: () => isStopping,
   } as unknown as RunDeps
   return { deps, rows: () => [...ledger.read({}, { uid: undefined })] }
 }
+
+const unlimited = createUnreadLimit(Number.MAX_SAFE_INTEGER)
+
+const serve = (socket: Socket, head: Buffer, deps: RunDeps, caller: Caller) =>
+  serveRun({ socket, head, caller, unread: unlimited(caller.uid) }, deps)
 
 /** The client's end: all that it has read, and the closing frame in it. */
 function listen(theirs: NodeJS.ReadableStream) {
@@ -68,7 +78,7 @@ describe('a client that', () => {
     const { ours, theirs } = await socketPair()
     const { text, close, isEnded } = listen(theirs)
     theirs.write(bytes)
-    await serveRun(ours, Buffer.alloc(0), someCaller({ uid: 4711 }), deps)
+    await serve(ours, Buffer.alloc(0), deps, someCaller({ uid: 4711 }))
     await until(isEnded)
     expect(text().toString()).toMatch(/^HTTP\/1\.1 101 /)
     expect(close()).toMatchObject({ exit: 125, code })
@@ -82,7 +92,7 @@ describe('a client that', () => {
     const { ours, theirs } = await socketPair()
     theirs.destroy()
     ours.on('end', () => ours.destroy())
-    await serveRun(ours, Buffer.alloc(0), someCaller(), deps)
+    await serve(ours, Buffer.alloc(0), deps, someCaller())
     expect(rows()).toEqual([])
   })
 
@@ -90,7 +100,7 @@ describe('a client that', () => {
     const { deps } = someDeps()
     const { ours, theirs } = await socketPair()
     const { close, isEnded } = listen(theirs)
-    await serveRun(ours, frame(FRAME.request, Buffer.from('7')), someCaller(), deps)
+    await serve(ours, frame(FRAME.request, Buffer.from('7')), deps, someCaller())
     await until(isEnded)
     expect(close()).toMatchObject({ code: 'HW_REQUEST_INVALID' })
   })
@@ -108,7 +118,7 @@ describe('the last frame', () => {
     const { ours, theirs } = await socketPair()
     theirs.pause()
     ours.write(bulk)
-    await serveRun(ours, frame(FRAME.request, Buffer.from('7')), someCaller(), deps)
+    await serve(ours, frame(FRAME.request, Buffer.from('7')), deps, someCaller())
     return { ours, theirs }
   }
 
@@ -149,7 +159,7 @@ describe('the last frame', () => {
     const { ours, theirs } = await socketPair()
     const { close, isEnded } = listen(theirs)
     theirs.write(Buffer.concat([frame(FRAME.request, Buffer.from('7')), bulk, bulk]))
-    await serveRun(ours, Buffer.alloc(0), someCaller(), deps)
+    await serve(ours, Buffer.alloc(0), deps, someCaller())
     await until(isEnded)
     expect(close()).toMatchObject({ code: 'HW_REQUEST_INVALID' })
     await moment()
