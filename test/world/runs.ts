@@ -42,7 +42,7 @@ export function payloadsOf(daemon: Daemon, name: string): number[] {
     .filter((path) => path.startsWith('/sys/fs/cgroup/memory/'))
     .flatMap((path) => readFileSync(`${path}/cgroup.procs`, 'utf8').split('\n').filter(Boolean))
     .map(Number)
-    .filter((pid) => !readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('/.hepwrap/init'))
+    .filter((pid) => !/^\/\.hepwrap[^/]*\/init/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')))
 }
 
 export type Row = Record<string, unknown> & {
