@@ -12,6 +12,7 @@ import { cgroupMounts } from '../proc/cgroup-mounts.js'
 import { createImageStore } from '../run/image-store.js'
 import { createLiveRuns } from '../run/live-runs.js'
 import { createOrphanReaper } from '../run/orphans.js'
+import { createRefusalBudget } from '../run/refusal-budget.js'
 import type { RunDeps } from '../run/run-deps.js'
 import { createJobTable } from '../slurm/job-table.js'
 
@@ -44,6 +45,7 @@ export function compose(config: DaemonConfig): Daemon {
     live,
     jobs: createJobTable(join(runDir, 'jobs'), { clock, warn: (message) => log.warn(message) }),
     orphans: createOrphanReaper(engine, live, log),
+    refusals: createRefusalBudget(clock),
     cgroupRoots: cgroupMounts(),
     initPath: installInit(runDir, log),
     isStopping: () => isStopping,

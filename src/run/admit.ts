@@ -108,7 +108,7 @@ function refuseWhereClosed({ caller, job, jobFacts }: RunPlan, deps: RunDeps): v
 function recordRefusal(
   draft: DraftFacts,
   error: HepwrapError,
-  { ledger, clock, log }: RunDeps,
+  { ledger, clock, log, refusals }: RunDeps,
 ): void {
   const state = REASONS[error.code].http >= 500 ? 'FAILED' : 'REFUSED'
   log.info(
@@ -122,6 +122,10 @@ function recordRefusal(
     },
     `refused: ${error.message}`,
   )
+  const budget = refusals.spend(draft.caller.uid)
+  if (budget === 'last')
+    log.warn({ uid: draft.caller.uid }, 'further refusals of this user are not recorded this hour')
+  if (budget === 'spent') return
   try {
     ledger.open({
       ...draftRecord(draft),

@@ -12,6 +12,7 @@ import type { RunEvent, RunRequest } from '../wire/run-api.js'
 import type { ImageStore } from './image-store.js'
 import type { LiveRuns } from './live-runs.js'
 import type { OrphanReaper } from './orphans.js'
+import type { RefusalBudget } from './refusal-budget.js'
 
 export interface RunDeps {
   readonly config: DaemonConfig
@@ -25,6 +26,7 @@ export interface RunDeps {
   readonly live: LiveRuns
   readonly jobs: JobTable
   readonly orphans: OrphanReaper
+  readonly refusals: RefusalBudget
   readonly cgroupRoots: CgroupRoots
   /** The static init on this node's file system. */
   readonly initPath: string

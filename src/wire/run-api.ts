@@ -68,7 +68,8 @@ export const RunRequest = Type.Object(
       ),
     ),
     name: Type.Optional(Text(255)),
-    labels: Type.Record(Text(256), Text(4096)),
+    /** Kept in the record, also of a refusal: few and small, so that nobody fills the ledger by them. */
+    labels: Type.Record(Text(128), Text(1024), { maxProperties: 32 }),
     network: Type.Union([Type.Literal('host'), Type.Literal('none')]),
     read_only: Type.Boolean(),
     shm_size_bytes: Type.Optional(Type.Integer({ minimum: 1 })),
