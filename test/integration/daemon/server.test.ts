@@ -42,6 +42,7 @@ beforeAll(async () => {
     log: silentLog(),
     ledger,
     live,
+    refusals: { spend: () => 'recorded' },
     engine: fakeEngine({ listImages: () => Promise.resolve([]) }),
     jobs: createJobTable(join(directory, 'jobs')),
     cgroupRoots: { v1: new Map(), v2: undefined },

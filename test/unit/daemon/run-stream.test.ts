@@ -32,6 +32,7 @@ function someDeps({ isStopping = false, requestTimeoutS = 10 } = {}) {
     log: silentLog(),
     ledger,
     engine: fakeEngine({}),
+    refusals: { spend: () => 'recorded' },
     refusals: createRefusalBudget(fakeClock()),
     isStopping: () => isStopping,
   } as unknown as RunDeps
