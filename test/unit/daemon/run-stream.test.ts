@@ -32,7 +32,6 @@ function someDeps({ isStopping = false, requestTimeoutS = 10 } = {}) {
     log: silentLog(),
     ledger,
     engine: fakeEngine({}),
-    refusals: { spend: () => 'recorded' },
     refusals: createRefusalBudget(fakeClock()),
     isStopping: () => isStopping,
   } as unknown as RunDeps
