@@ -4,6 +4,7 @@ import { systemClock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { isErrno, isOwnDirectory, readControl, writeControl } from './files.js'
 import type { Placement } from './placement.js'
+import { thawProcesses } from './thaw.js'
 import { descendants } from './tree.js'
 
 const PATIENCE_MS = 5000
@@ -24,6 +25,7 @@ export async function killPlacement(placement: Placement): Promise<void> {
       )
     }
     for (const pid of pids) kill(pid)
+    if (placement.version === 1) thawProcesses(pids)
     await sleep(ROUND_MS)
   }
 }

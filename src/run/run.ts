@@ -10,6 +10,7 @@ import type { RunPlan } from '../plan/run-plan.js'
 import type { RunClose } from '../wire/run-api.js'
 import { admit, type Admission } from './admit.js'
 import { abortable } from './image-store.js'
+import { killable } from './killable.js'
 import { launch, readyImage, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { newestOnly } from './newest-only.js'
@@ -90,7 +91,7 @@ async function execute(
   started.init.go(plan.caller.umask, started.workdir)
 
   const { report, wasSignaled } = await supervise(
-    started.init,
+    killable(started.init, placement, deps.log),
     pump,
     live,
     deps.engine,
