@@ -5,6 +5,9 @@ import type { Logger } from '../base/log.js'
 import type { Engine } from '../engine/engine.js'
 import type { LiveRuns } from './live-runs.js'
 
+/** Every so many sweeps the engine is asked without a suspicion: what a slow engine does at last, nobody can suspect in time. */
+const ROUTINE_SWEEPS = 30
+
 export interface OrphanReaper {
   /** A container may be left: look at the next sweep. */
   suspect(): void
@@ -14,6 +17,7 @@ export interface OrphanReaper {
 
 export function createOrphanReaper(engine: Engine, live: LiveRuns, log: Logger): OrphanReaper {
   let isSuspected = true // of a daemon that died before this one
+  let quietSweeps = 0
   let sweeping: Promise<void> | undefined
 
   /** One that cannot be removed now does not keep the others. */
@@ -42,7 +46,8 @@ export function createOrphanReaper(engine: Engine, live: LiveRuns, log: Logger):
   return {
     suspect: () => void (isSuspected = true),
     sweep: async () => {
-      if (!isSuspected) return
+      if (!isSuspected && ++quietSweeps < ROUTINE_SWEEPS) return
+      quietSweeps = 0
       sweeping ??= removeAll().finally(() => (sweeping = undefined))
       await sweeping
     },

@@ -39,10 +39,14 @@ export function outcomeOf(facts: EndFacts): Outcome {
   const status = statusOf(report)
   const oomKills = facts.oomKills ?? 0
   if (oomKills > 0) return outOfMemory(status, oomKills)
-  if (facts.timeIsUp && (ending !== undefined || status.exit !== 0))
+  if (facts.timeIsUp && wasEnded(facts, status))
     return { ...status, state: 'TIMEOUT', reason: 'HW_TIME_LIMIT', message: ending?.message }
   return ending === undefined ? ended(status, facts.wasSignaled) : endedOnRequest(status, ending)
 }
+
+/** Slurm ends a job at its limit by signals; the limit that the prolog knew may have been extended since. */
+const wasEnded = ({ ending, wasSignaled }: EndFacts, { exit, signal }: Status): boolean =>
+  ending !== undefined || signal !== null || (wasSignaled && exit !== 0)
 
 function ended(status: Status, wasSignaled: boolean): Outcome {
   if (status.exit === 0) return { ...status, state: 'COMPLETED', reason: null, message: undefined }

@@ -54,7 +54,7 @@ describe('the sweep', () => {
     expect(removed).toEqual([someContainer('a'), someContainer('d')])
   })
 
-  it('asks the engine only where something is suspected', async () => {
+  it('asks the engine at once where something is suspected, and otherwise seldom', async () => {
     const { reaper, lists } = node()
     await reaper.sweep()
     await reaper.sweep()
@@ -62,6 +62,13 @@ describe('the sweep', () => {
     reaper.suspect()
     await reaper.sweep()
     expect(lists()).toBe(2)
+  })
+
+  it('looks now and then without a suspicion, for what nobody could suspect', async () => {
+    const { reaper, lists } = node()
+    for (let sweep = 0; sweep < 100; sweep++) await reaper.sweep()
+    expect(lists()).toBeGreaterThan(1)
+    expect(lists()).toBeLessThan(6)
   })
 
   it('is one at a time', async () => {
