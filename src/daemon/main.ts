@@ -67,6 +67,7 @@ async function serve(daemon: Daemon): Promise<void> {
   process.on('unhandledRejection', (error) =>
     log.error({ err: error }, 'a rejection that nobody awaited'),
   )
+  await claimSocket(config.node.socket) // before recovery: what it finds may be another daemon's, who serves
   const recovery = recover(daemon).catch((error: unknown) =>
     log.error({ err: error }, 'recovery failed'),
   )
