@@ -1,6 +1,7 @@
 // Plain HTTP to hepwrapd over its unix socket, for everything but runs.
 import { request, type IncomingMessage } from 'node:http'
 import { HepwrapError, isReasonCode } from '../base/errors.js'
+import { retryFullBacklog } from './full-backlog.js'
 import { daemonDown } from './socket-path.js'
 import { parseErrorReply } from './upgrade-reply.js'
 
@@ -58,7 +59,20 @@ async function openReply(
   throw new HepwrapError('HW_INTERNAL', `${message} (${code})`) // of a newer daemon
 }
 
-const send = (socketPath: string, method: Method, path: string, body?: object) =>
+async function send(
+  socketPath: string,
+  method: Method,
+  path: string,
+  body?: object,
+): Promise<IncomingMessage> {
+  try {
+    return await retryFullBacklog(() => sendOnce(socketPath, method, path, body))
+  } catch (error) {
+    throw asDaemonDown(socketPath, error as NodeJS.ErrnoException)
+  }
+}
+
+const sendOnce = (socketPath: string, method: Method, path: string, body?: object) =>
   new Promise<IncomingMessage>((resolve, reject) => {
     const text = body === undefined ? undefined : JSON.stringify(body)
     const headers = text !== undefined && {
@@ -67,7 +81,7 @@ const send = (socketPath: string, method: Method, path: string, body?: object) =
     }
     request({ socketPath, method, path, agent: false, headers: { host: 'hepwrap', ...headers } })
       .once('response', resolve)
-      .once('error', (error: NodeJS.ErrnoException) => reject(asDaemonDown(socketPath, error)))
+      .once('error', reject)
       .end(text)
   })
 

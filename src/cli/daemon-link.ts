@@ -2,6 +2,7 @@
 // while all of them are still being written out, which is the back-pressure of a slow reader.
 import { connect, type Socket } from 'node:net'
 import { HepwrapError } from '../base/errors.js'
+import { retryFullBacklog } from './full-backlog.js'
 import { daemonDown } from './socket-path.js'
 
 export interface LinkEvents {
@@ -20,22 +21,14 @@ export interface DaemonLink {
   close(): void
 }
 
-const MAX_ATTEMPTS = 500
-const RETRY_MS = 20
-
 /** Throws HW_DAEMON_DOWN. A full backlog (many tasks at once) is waited for. */
 export async function openLink(socketPath: string, events: LinkEvents): Promise<DaemonLink> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await connectOnce(socketPath, events)
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') throw daemonDown(socketPath)
-      if (code !== 'EAGAIN' || attempt === MAX_ATTEMPTS) {
-        throw new HepwrapError('HW_DAEMON_DOWN', `cannot connect to ${socketPath}: ${String(code)}`)
-      }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
-    }
+  try {
+    return await retryFullBacklog(() => connectOnce(socketPath, events))
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') throw daemonDown(socketPath)
+    throw new HepwrapError('HW_DAEMON_DOWN', `cannot connect to ${socketPath}: ${String(code)}`)
   }
 }
 
