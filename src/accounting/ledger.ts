@@ -43,8 +43,8 @@ export interface Ledger {
   unfinished(): readonly OpenRun[]
   /** Rows whose id begins with `prefix`, at most `limit`. */
   findByPrefix(prefix: string, scope: Scope, limit: number): readonly UsageRecord[]
-  /** Oldest first, read in pages, so that a write is never kept waiting. */
-  read(query: RecordsQuery, scope: Scope): Iterable<UsageRecord>
+  /** Oldest first, in pages that may be empty: between two of them the daemon can do something else. */
+  read(query: RecordsQuery, scope: Scope): Iterable<readonly UsageRecord[]>
   /** The newest `limit` rows, newest first; "running": all that are. */
   newest(scope: Scope, limit: number | 'running'): readonly UsageRecord[]
   /** Proves that a write reaches the disk; throws HW_LEDGER_UNAVAILABLE. */
@@ -118,7 +118,7 @@ function createLedger(db: Database.Database, lock: Database.Database): Ledger {
     `INSERT INTO records (${COLUMNS}, undo) VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')}, @undo)`,
   )
   const selectUnfinished = db.prepare(
-    `SELECT seq, ${COLUMNS}, undo FROM records WHERE state = 'RUNNING'`,
+    `SELECT ${COLUMNS}, undo FROM records WHERE state = 'RUNNING'`,
   )
   const updateOf = createUpdates(db)
 
@@ -133,10 +133,12 @@ function createLedger(db: Database.Database, lock: Database.Database): Ledger {
         return fields.length > 0 && updateOf(fields).run({ ...toChange(change), id }).changes === 1
       }),
     unfinished: () =>
-      (selectUnfinished.all() as (RecordRow & { undo: string | null })[]).map((row) => ({
-        record: fromRow(row),
-        undo: row.undo === null ? { placement: undefined } : (JSON.parse(row.undo) as UndoNote),
-      })),
+      (selectUnfinished.all() as (RecordRow & { undo: string | null })[]).map(
+        ({ undo, ...row }) => ({
+          record: fromRow(row),
+          undo: undo === null ? { placement: undefined } : (JSON.parse(undo) as UndoNote),
+        }),
+      ),
     ...createLookups(db),
     read: createRecordReader(db),
     probe: () =>
@@ -169,13 +171,11 @@ function createUpdates(db: Database.Database) {
 
 function createLookups(db: Database.Database): Pick<Ledger, 'findByPrefix' | 'newest'> {
   const selectByPrefix = db.prepare(
-    `SELECT seq, ${COLUMNS} FROM records WHERE id >= @prefix AND id < @prefix || 'g' AND (@uid IS NULL OR uid = @uid) LIMIT @limit`,
+    `SELECT ${COLUMNS} FROM records WHERE id >= @prefix AND id < @prefix || 'g' AND (@uid IS NULL OR uid = @uid) LIMIT @limit`,
   )
   // A scope is a condition of its own, so that each finds its index.
   const newest = (condition: string) =>
-    db.prepare(
-      `SELECT seq, ${COLUMNS} FROM records WHERE ${condition} ORDER BY seq DESC LIMIT @limit`,
-    )
+    db.prepare(`SELECT ${COLUMNS} FROM records WHERE ${condition} ORDER BY seq DESC LIMIT @limit`)
   const selectNewest = { all: newest('TRUE'), own: newest('uid = @uid') }
   const running = "state = 'RUNNING'"
   const selectRunning = { all: newest(running), own: newest(`${running} AND uid = @uid`) }

@@ -6,35 +6,41 @@ import { STATES, type RecordsQuery, type UsageRecord } from '../wire/usage-api.j
 import type { Scope } from './ledger.js'
 import { fromRow, RECORD_FIELDS, type RecordRow } from './record.js'
 
-const PAGE_ROWS = 500
+/** How many rows are looked at in one go: a few milliseconds, matching or not, while the daemon does nothing else. */
+const PAGE_ROWS = 1000
 
 interface Condition {
   readonly sql: string
   readonly values: Record<string, string | number>
 }
 
+/** Pages of records, oldest first, as they are looked at: a page in which nothing matches is empty, and no end. */
 export function createRecordReader(db: Database) {
-  return (query: RecordsQuery, scope: Scope): Iterable<UsageRecord> => {
+  const columns = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
+  const selectLast = db.prepare('SELECT max(seq) FROM records').pluck()
+
+  return (query: RecordsQuery, scope: Scope): Iterable<readonly UsageRecord[]> => {
     const conditions = [...scopeConditions(scope), ...queryConditions(query)]
-    const where = ['seq > @after', ...conditions.map(({ sql }) => sql)].join(' AND ')
+    const where = conditions.map(({ sql }) => ` AND ${sql}`).join('')
     const values = Object.fromEntries(
       conditions.flatMap((condition) => Object.entries(condition.values)),
     )
-    const columns = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
-    const statement = db.prepare(
-      `SELECT seq, ${columns} FROM records WHERE ${where} ORDER BY seq LIMIT ${PAGE_ROWS}`,
+    const select = db.prepare(
+      `SELECT ${columns} FROM records WHERE seq > @after AND seq <= @upTo${where} ORDER BY seq`,
     )
-    return pages((after) => statement.all({ ...values, after }) as RecordRow[])
+    return pages(
+      () => (selectLast.get() as number | null) ?? 0,
+      (after, upTo) => (select.all({ ...values, after, upTo }) as RecordRow[]).map(fromRow),
+    )
   }
 }
 
-function* pages(rowsAfter: (seq: number) => readonly RecordRow[]): Iterable<UsageRecord> {
-  for (let after = 0; ;) {
-    const rows = rowsAfter(after)
-    for (const row of rows) yield fromRow(row)
-    const last = rows.at(-1)
-    if (last === undefined || rows.length < PAGE_ROWS) return
-    after = last.seq
+function* pages(
+  lastSeq: () => number,
+  between: (after: number, upTo: number) => readonly UsageRecord[],
+): Iterable<readonly UsageRecord[]> {
+  for (let after = 0; after < lastSeq(); after += PAGE_ROWS) {
+    yield between(after, after + PAGE_ROWS)
   }
 }
 

@@ -81,10 +81,7 @@ export type RecordChange = Partial<
 >
 
 /** A row of the table as SQLite gives it: labels are JSON text. */
-export type RecordRow = Omit<UsageRecord, 'labels'> & {
-  readonly labels: string | null
-  readonly seq: number
-}
+export type RecordRow = Omit<UsageRecord, 'labels'> & { readonly labels: string | null }
 
 /** A row as it is inserted. */
 export function toRow(record: UsageRecord): Record<string, unknown> {
@@ -112,8 +109,7 @@ const countable = (value: number): number =>
   Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.round(value)))
 
 export function fromRow(row: RecordRow): UsageRecord {
-  const labels =
-    row.labels === null ? null : (JSON.parse(row.labels) as Readonly<Record<string, string>>)
-  const fields = RECORD_FIELDS.map((name) => [name, name === 'labels' ? labels : row[name]])
-  return Object.fromEntries(fields) as UsageRecord // STRICT columns keep the types
+  const { labels } = row
+  const parsed = labels === null ? null : (JSON.parse(labels) as Readonly<Record<string, string>>)
+  return { ...row, labels: parsed }
 }

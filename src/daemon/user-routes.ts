@@ -1,5 +1,6 @@
 // What any user may ask: his containers, his records, the images he may run.
 import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { HepwrapError, quote } from '../base/errors.js'
@@ -60,14 +61,18 @@ export const userRoutes =
       '/v1/records',
       { schema: { querystring: RecordsQuery } },
       async ({ caller, query }, reply) => {
-        const records = daemon.ledger.read(query, scopeOf(caller)) // refuses a bad filter before the reply begins
-        return reply.type('application/x-ndjson').send(Readable.from(lines(records)))
+        const pages = daemon.ledger.read(query, scopeOf(caller)) // refuses a bad filter before the reply begins
+        return reply.type('application/x-ndjson').send(Readable.from(lines(pages)))
       },
     )
   }
 
-function* lines(records: Iterable<UsageRecord>): Iterable<string> {
-  for (const record of records) yield `${JSON.stringify(record)}\n`
+/** A turn of the event loop between two pages: a long ledger must not keep everybody else waiting. */
+async function* lines(pages: Iterable<readonly UsageRecord[]>): AsyncIterable<string> {
+  for (const page of pages) {
+    if (page.length > 0) yield page.map((record) => `${JSON.stringify(record)}\n`).join('')
+    await nextTurn()
+  }
 }
 
 function listContainers(caller: Caller, all: boolean, { ledger }: Daemon): readonly ContainerRow[] {

@@ -32,7 +32,7 @@ function fill(): void {
 }
 
 const free = () => execFileSync('/bin/sh', ['-c', `rm -f ${directory}/fill-*`])
-const all = (ledger: Ledger) => [...ledger.read({}, { uid: undefined })]
+const all = (ledger: Ledger) => [...ledger.read({}, { uid: undefined })].flat()
 
 /** Writes until the disk is full; returns what the ledger said it has. */
 function writeUntilFull(ledger: Ledger): string[] {

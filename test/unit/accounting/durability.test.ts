@@ -53,7 +53,9 @@ describe('a ledger whose daemon is killed', () => {
       }
     }
     const ledger = makeLedger(directory)
-    const records = new Map([...ledger.read({}, { uid: undefined })].map((row) => [row.id, row]))
+    const records = new Map(
+      [...ledger.read({}, { uid: undefined })].flat().map((row) => [row.id, row]),
+    )
     expect([...opened].filter((id) => !records.has(id))).toEqual([])
     expect([...closed].filter((id) => records.get(id)?.state !== 'COMPLETED')).toEqual([])
     expect(opened.size).toBeGreaterThanOrEqual(KILLS)

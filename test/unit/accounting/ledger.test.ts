@@ -4,9 +4,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { describe, expect, it } from 'vitest'
 import { openLedger } from '../../../src/accounting/ledger.js'
-import { RECORD_FIELDS } from '../../../src/accounting/record.js'
+import { RECORD_FIELDS, toRow } from '../../../src/accounting/record.js'
 import type { RunId } from '../../../src/base/ids.js'
-import type { UsageRecord } from '../../../src/wire/usage-api.js'
 import { makeDirectory, makeLedger, makeRecord } from './records.js'
 
 const EVERYBODY = { uid: undefined }
@@ -43,7 +42,8 @@ const fullRecord = () =>
     gres: 'gpu:2',
   })
 
-const read = (ledger: ReturnType<typeof makeLedger>, uid?: number) => [...ledger.read({}, { uid })]
+const read = (ledger: ReturnType<typeof makeLedger>, uid?: number) =>
+  [...ledger.read({}, { uid })].flat()
 
 describe('a record', () => {
   it('comes out as it went in, every field of the contract, in its order', () => {
@@ -182,8 +182,8 @@ describe('whose records', () => {
     expect(read(ledger, 2002)).toEqual([theirs])
     expect(read(ledger, 0)).toEqual([])
     expect(read(ledger)).toEqual([mine, theirs])
-    expect([...ledger.read({ user: '2002' }, { uid: 2001 })]).toEqual([])
-    expect([...ledger.read({ job: '42' }, { uid: 2001 })]).toEqual([mine])
+    expect([...ledger.read({ user: '2002' }, { uid: 2001 })].flat()).toEqual([])
+    expect([...ledger.read({ job: '42' }, { uid: 2001 })].flat()).toEqual([mine])
   })
 
   it('by the beginning of an id', () => {
@@ -301,18 +301,41 @@ describe('the file', () => {
   })
 })
 
-describe('reading while writing', () => {
-  it('goes page by page, sees no row twice and keeps no write waiting', () => {
-    const ledger = makeLedger()
-    const first: UsageRecord[] = Array.from({ length: 503 }, (_, job) =>
-      makeRecord({ job_id: job + 1 }),
+describe('reading', () => {
+  /** Many at once, behind the ledger's back: each by itself would be a write to the disk. */
+  const fill = (directory: string, count: number) => {
+    const db = new Database(join(directory, 'ledger.db'))
+    const names = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
+    const insert = db.prepare(
+      `INSERT INTO records (${names}) VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')})`,
     )
-    for (const record of first) ledger.open(record)
-    const seen: number[] = []
-    for (const record of ledger.read({}, EVERYBODY)) {
-      seen.push(record.job_id ?? 0)
-      if (seen.length === 400) ledger.open(makeRecord({ job_id: 9999 }))
+    db.transaction(() => {
+      for (let job = 1; job <= count; job++)
+        insert.run(toRow(makeRecord({ job_id: job, state: 'COMPLETED' })))
+    })()
+    db.close()
+  }
+
+  it('goes page by page, sees no row twice and keeps no write waiting', () => {
+    const directory = makeDirectory()
+    const ledger = makeLedger(directory)
+    fill(directory, 2503)
+    const seen: (number | null)[] = []
+    for (const page of ledger.read({}, EVERYBODY)) {
+      expect(page.length).toBeLessThanOrEqual(1000)
+      if (seen.length === 0) ledger.open(makeRecord({ job_id: 9999 }))
+      seen.push(...page.map((record) => record.job_id))
     }
-    expect(seen).toEqual([...first.map((record) => record.job_id), 9999])
+    expect(seen).toEqual([...Array.from({ length: 2503 }, (_, index) => index + 1), 9999])
+  })
+
+  it('looks at a bounded number of rows in one go, also where none matches', () => {
+    const directory = makeDirectory()
+    const ledger = makeLedger(directory)
+    fill(directory, 2503)
+    expect([...ledger.read({ image: 'nothing*' }, EVERYBODY)]).toEqual([[], [], []])
+    expect([...ledger.read({ job: '2500' }, EVERYBODY)].map(({ length }) => length)).toEqual([
+      0, 0, 1,
+    ])
   })
 })

@@ -35,7 +35,7 @@ function someDeps({ isStopping = false, requestTimeoutS = 10 } = {}) {
     refusals: createRefusalBudget(fakeClock()),
     isStopping: () => isStopping,
   } as unknown as RunDeps
-  return { deps, rows: () => [...ledger.read({}, { uid: undefined })] }
+  return { deps, rows: () => [...ledger.read({}, { uid: undefined })].flat() }
 }
 
 const unlimited = createUnreadLimit(Number.MAX_SAFE_INTEGER)

@@ -45,7 +45,7 @@ function deadDaemon(methods: Partial<Engine> = {}) {
   return { deps, ledger, removed, runs }
 }
 
-const rows = (ledger: Ledger) => [...ledger.read({}, { uid: undefined })]
+const rows = (ledger: Ledger) => [...ledger.read({}, { uid: undefined })].flat()
 
 describe('recovery', () => {
   it('closes what was running and leaves what was closed', async () => {
