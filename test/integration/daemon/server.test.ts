@@ -107,7 +107,7 @@ const code = ({ body }: Reply) => (JSON.parse(body) as { code: string }).code
 /** What is open in this process: sockets of both ends, and pidfds of callers. */
 const descriptors = () => readdirSync('/proc/self/fd').length
 
-describe('who calls', () => {
+describe('ACCEPTANCE 35: who calls', () => {
   it('is the kernel’s word: root may what alice may not', async () => {
     for (const [method, target, body] of [
       ['PUT', '/v1/jobs/7', '{"job_id":7}'],
@@ -162,7 +162,7 @@ describe('who calls', () => {
   })
 })
 
-describe('a request that', () => {
+describe('ACCEPTANCE 36: a request that', () => {
   it.each<[string, string, number, string]>([
     ['goes nowhere', http('GET', '/v1/nothing'), 404, 'HW_NOT_FOUND'],
     ['has another method', http('DELETE', '/v1/records'), 404, 'HW_NOT_FOUND'],
@@ -285,7 +285,7 @@ describe('a request that', () => {
   })
 })
 
-describe('many connections by one user', () => {
+describe('ACCEPTANCE 36: many connections by one user', () => {
   /** Alice opens that many and keeps them; says how many the daemon has refused. */
   const crowd = (count: number, bytes = Buffer.alloc(0)) => {
     const script = `
@@ -377,7 +377,7 @@ describe('many connections by one user', () => {
   })
 })
 
-describe('a connection', () => {
+describe('ACCEPTANCE 36: a connection', () => {
   it('leaves no descriptor behind, however it ends', async () => {
     await ask(http('GET', '/v1/containers'))
     const before = descriptors()

@@ -43,15 +43,24 @@ describe('reason codes', () => {
 })
 
 test('quote lets nothing through that a terminal or a log would obey', () => {
-  for (const evil of ['\u001b[2J', 'a\nb', '\u0000', '\u202e', '\u009b', '\u007f', 'x'.repeat(10_000)]) {
+  for (const evil of [
+    '\u001b[2J',
+    'a\nb',
+    '\u0000',
+    '\u202e',
+    '\u009b',
+    '\u007f',
+    'x'.repeat(10_000),
+  ]) {
     const quoted = quote(evil)
-    // eslint-disable-next-line no-control-regex -- exactly these must be absent
     expect(quoted).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e]/)
     expect(quoted.length).toBeLessThan(1300)
   }
 })
 
 test('the version is the package’s', () => {
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    version: string
+  }
   expect(VERSION).toBe(version)
 })
