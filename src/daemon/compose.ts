@@ -31,7 +31,8 @@ export function compose(config: DaemonConfig): Daemon {
   mkdirSync(join(runDir, 'runs'), { recursive: true, mode: 0o700 })
   const ledger = openLedger(config.node.state_dir)
   const node = `${config.node.cluster}/${config.node.name}`
-  const engine = createDockerEngine({ socketPath: config.engine.socket, node })
+  const questionMs = Math.min(10, config.node.start_timeout_s) * 1000
+  const engine = createDockerEngine({ socketPath: config.engine.socket, node, questionMs })
   const live = createLiveRuns(config.node.stop_timeout_s * 1000)
   let isStopping = false
   return {

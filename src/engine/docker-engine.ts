@@ -19,7 +19,7 @@ import type {
 export const RUN_LABEL = 'hepwrap.run'
 export const NODE_LABEL = 'hepwrap.node'
 
-/** Questions are answered in milliseconds; removing waits for the container's end. */
+/** Questions are answered in milliseconds as a rule; removing waits for the container's end. */
 const QUESTION_MS = 10_000
 const REMOVE_MS = 30_000
 
@@ -27,17 +27,20 @@ export interface DockerEngineOptions {
   readonly socketPath: string
   /** The value of our node label, "cluster/node": what tells our containers from another node's on the same engine. */
   readonly node: string
+  /** How long a question may take; an engine that needs longer is as good as down. */
+  readonly questionMs?: number
 }
 
-export function createDockerEngine({ socketPath, node }: DockerEngineOptions): Engine {
+export function createDockerEngine(options: DockerEngineOptions): Engine {
+  const { socketPath, node, questionMs = QUESTION_MS } = options
   const docker = new Docker({ socketPath })
   const container = (id: string) => docker.getContainer(id)
 
   return {
-    facts: () => attempt('ask the engine for its version', () => readFacts(docker), QUESTION_MS),
-    findImage: (ref) => attempt('inspect the image', () => findImage(docker, ref), QUESTION_MS),
+    facts: () => attempt('ask the engine for its version', () => readFacts(docker), questionMs),
+    findImage: (ref) => attempt('inspect the image', () => findImage(docker, ref), questionMs),
     pullImage: (ref, onProgress, signal) => pullImage(docker, ref, onProgress, signal),
-    listImages: () => attempt('list the images', () => listImages(docker), QUESTION_MS),
+    listImages: () => attempt('list the images', () => listImages(docker), questionMs),
     importImage: (tar, ref) =>
       attempt('import an image', () => importImage(docker, tar, ref), REMOVE_MS),
     removeImage: (ref) => attempt('remove an image', () => removeImage(docker, ref), REMOVE_MS),
@@ -76,7 +79,7 @@ export function createDockerEngine({ socketPath, node }: DockerEngineOptions): E
         await container(id).kill({ signal })
       }),
     remove: (id) => attempt('remove the container', () => remove(docker, id), REMOVE_MS),
-    listOwn: () => attempt('list our containers', () => listOwn(docker, node), QUESTION_MS),
+    listOwn: () => attempt('list our containers', () => listOwn(docker, node), questionMs),
   }
 }
 

@@ -14,6 +14,8 @@ import { unstageMounts } from '../mounts/staging.js'
 export const containerName = (runId: RunId): string => `${OUR_PREFIX}${runId}`
 export const runDirectory = (runDir: string, runId: string): string => join(runDir, 'runs', runId)
 
+/** A client is not kept waiting for an engine that hangs; the container is tried again behind its back. */
+const REMOVE_PATIENCE_MS = 5000
 const EMPTY_POLL_MS = 2
 const EMPTY_WAIT_MS = 10_000
 
@@ -64,12 +66,19 @@ export async function removeContainer(
   runId: RunId,
   { engine, log, onLeftOver }: UndoDeps,
 ): Promise<void> {
-  try {
-    await engine.remove(containerName(runId))
-  } catch (error) {
+  const leftOver = (error?: unknown) => {
     log.warn({ err: error, runId }, 'cannot remove the container now')
     onLeftOver(runId)
   }
+  let timer: NodeJS.Timeout | undefined
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      leftOver()
+      resolve()
+    }, REMOVE_PATIENCE_MS)
+  })
+  await Promise.race([engine.remove(containerName(runId)).catch(leftOver), patience])
+  clearTimeout(timer)
 }
 
 /** All of it, for a run that nobody holds any more. Returns the counters where the cgroup still had them. */
