@@ -11,9 +11,10 @@
  * is no moment before the prctl below in which the user's processes on the host could ptrace it.
  *
  * Lines at the gate (a unix stream socket; the daemon must not half-close it: EOF means lost):
- *   daemon: "go UMASK WORKDIR"  octal; absolute, every byte <= 0x20, >= 0x7f and '%' as %XX
+ *   daemon: "enter"             before "go", along with the open tasks files of cgroups to enter
+ *           "go UMASK WORKDIR"  octal; absolute, every byte <= 0x20, >= 0x7f and '%' as %XX
  *           "signal N"          any time after; unknown lines are passed over
- *   init:   "ready"  "exec ERRNO"  "chdir ERRNO"  "exit N"  "signaled N"
+ *   init:   "entered"  "ready"  "exec ERRNO"  "chdir ERRNO"  "exit N"  "signaled N"
  */
 #define _GNU_SOURCE
 #include <ctype.h>
@@ -37,6 +38,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -49,7 +51,7 @@
 
 /* docker's, and the shells' */
 enum { STATUS_FAILED = 125, STATUS_NOT_EXECUTABLE, STATUS_NOT_FOUND, STATUS_SIGNALED };
-enum { PROBE_SPINNERS = 2 };
+enum { PROBE_SPINNERS = 2, MAX_ENTRANCES = 32 };
 
 /* "go 0022 " and the longest path with every byte escaped fit. */
 struct gate {
@@ -191,6 +193,44 @@ static ssize_t receive(struct gate *gate)
     return count;
 }
 
+/*
+ * The same, and enters the cgroups whose open tasks files come along. A thread that moves itself need
+ * not wait, as the daemon would, until no thread of the node is in fork or exit: that takes
+ * milliseconds (cgroup_procs_write_start, Linux 5.13). The daemon looks where we are in the end.
+ */
+static ssize_t receive_and_enter(struct gate *gate)
+{
+    union {
+        struct cmsghdr alignment;
+        char bytes[CMSG_SPACE(MAX_ENTRANCES * sizeof(int))];
+    } control;
+    struct iovec text = {gate->bytes + gate->filled, sizeof gate->bytes - gate->filled};
+    struct msghdr message = {.msg_iov = &text,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    ssize_t count;
+    do
+        count = recvmsg(gate->fd, &message, MSG_CMSG_CLOEXEC);
+    while (count < 0 && errno == EINTR);
+    if (count <= 0)
+        return count;
+    gate->filled += (size_t)count;
+    for (struct cmsghdr *part = CMSG_FIRSTHDR(&message); part != NULL;
+         part = CMSG_NXTHDR(&message, part)) {
+        if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS)
+            continue;
+        int fd;
+        for (size_t at = CMSG_LEN(0); at + sizeof fd <= part->cmsg_len; at += sizeof fd) {
+            memcpy(&fd, (char *)part + at, sizeof fd);
+            while (write(fd, "0", 1) < 0 && errno == EINTR)
+                ;
+            close(fd);
+        }
+    }
+    return count;
+}
+
 /* Moves the next line into `line`, as "" where it is overlong or has a NUL; false: none yet. */
 static bool take_line(struct gate *gate, char line[sizeof gate->bytes])
 {
@@ -249,8 +289,14 @@ static struct go wait_for_go(struct gate *gate)
 {
     static char line[sizeof gate->bytes];
 
-    while (!take_line(gate, line)) {
-        const ssize_t count = receive(gate);
+    for (;;) {
+        if (take_line(gate, line)) {
+            if (strcmp(line, "enter") != 0)
+                break;
+            report(gate, "entered\n");
+            continue;
+        }
+        const ssize_t count = receive_and_enter(gate);
         if (count <= 0)
             fail("hepwrapd left before the start", count < 0 ? errno : 0, "HW_DAEMON_LOST");
     }

@@ -33,7 +33,7 @@ export async function admit(
 ): Promise<Admission> {
   let draft = await startDraft(runId, caller, request, deps)
   try {
-    const job = jobOf(caller)
+    const job = jobOf(caller, { roots: deps.cgroupRoots })
     const jobFacts = job === undefined ? undefined : factsOf(job, deps)
     draft = { ...draft, job, jobFacts }
     const cgroup = job?.cgroup ?? readCgroups(caller.pid)

@@ -6,10 +6,13 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
 import { closeFd, isAlive, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
+import { sendDescriptors } from '../kernel/send-descriptors.js'
 import { readExecutable } from '../proc/process.js'
 
 const SIGKILL = 9
 const MAX_LINE_BYTES = 256
+/** An init in a frozen step is where it shall be, and cannot say so. */
+const ENTER_WAIT_MS = 100
 /** Signals that an init that does not listen (its user may stop it) is kept waiting with; more are lost, as in the kernel. */
 const MAX_BACKLOG_BYTES = 4096
 
@@ -24,6 +27,8 @@ export type InitReport =
 
 export interface Init {
   readonly pid: number
+  /** Has init write itself into these open tasks files. Settles when it has tried, or says nothing: ask the kernel where it is. */
+  enter(entrances: readonly number[]): Promise<void>
   go(umask: number, workdir: string): void
   signal(signal: number): void
   /** SIGKILL of PID 1 ends the whole pid namespace (pid_namespaces(7)). */
@@ -96,7 +101,8 @@ function createInit(socket: Socket, options: GateOptions): Init {
     closeFd(pidfd)
     throw thrown
   }
-  const ended = readReport(socket).finally(() => closeFd(pidfd))
+  let onEntered: () => void = () => undefined
+  const ended = readReport(socket, () => onEntered()).finally(() => closeFd(pidfd))
   let isOpen = true
   void ended.then(() => (isOpen = false))
   const send = (line: string) => {
@@ -104,6 +110,13 @@ function createInit(socket: Socket, options: GateOptions): Init {
   }
   return {
     pid: peer.pid,
+    enter: async (entrances) => {
+      sendDescriptors(fdOf(socket), 'enter\n', entrances) // never to whoever has the number by now
+      const answered = new Promise<void>((resolve) => (onEntered = resolve))
+      const timer = setTimeout(() => onEntered(), ENTER_WAIT_MS)
+      await Promise.race([answered, ended])
+      clearTimeout(timer)
+    },
     go: (umask, workdir) =>
       send(`go ${umask.toString(8).padStart(3, '0')} ${escapeWord(workdir)}\n`),
     signal: (signal) => send(`signal ${signal}\n`),
@@ -152,7 +165,7 @@ export const escapeWord = (text: string): string =>
     )
     .join('')
 
-function readReport(socket: Socket): Promise<InitReport> {
+function readReport(socket: Socket, onEntered: () => void): Promise<InitReport> {
   return new Promise((resolve) => {
     let report: InitReport = { kind: 'killed' }
     let text = ''
@@ -161,7 +174,10 @@ function readReport(socket: Socket): Promise<InitReport> {
       text += chunk
       const lines = text.split('\n')
       text = (lines.pop() ?? '').slice(0, MAX_LINE_BYTES)
-      for (const line of lines) report = parseReport(line) ?? report
+      for (const line of lines) {
+        if (line === 'entered') onEntered()
+        else report = parseReport(line) ?? report
+      }
     })
     socket.on('error', () => undefined) // 'close' follows
     socket.on('close', () => resolve(report))

@@ -4,14 +4,17 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { HepwrapError, quote } from '../base/errors.js'
-import { enterPlacement, makePlacement } from '../cgroup/placement.js'
+import { isInside, openEntrances } from '../cgroup/entrances.js'
+import { enterPlacement, makePlacement, type Placement } from '../cgroup/placement.js'
 import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { copyAffinity } from '../kernel/affinity.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
+import { closeFd } from '../kernel/pidfd.js'
 import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
+import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
 import { containerSpec, newGatePlace, type GatePlace } from './container-spec.js'
@@ -106,7 +109,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     started.catch(() => undefined) // seen by meetInit, or by nobody once init is there
     const init = await abortable(meetInit(gate, started, containerId, deps), live.ending)
     watch.lap('start')
-    enterPlacement(placement, init.pid)
+    await enter(init, placement, deps)
     copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step
     watch.lap('enter')
     const workdir = plan.workdir ?? (image.workdir || '/')
@@ -114,6 +117,29 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   } catch (thrown) {
     gate.close()
     throw thrown
+  }
+}
+
+/** Init goes by itself, which the kernel allows at once; to move it from here takes milliseconds. */
+async function enter(init: Init, placement: Placement, deps: RunDeps): Promise<void> {
+  if (!(await hasEntered(init, placement, deps))) enterPlacement(placement, init.pid)
+}
+
+/** What counts is where the kernel says that it is. A failure here is told by the second attempt. */
+async function hasEntered(
+  init: Init,
+  placement: Placement,
+  { cgroupRoots }: RunDeps,
+): Promise<boolean> {
+  let entrances: readonly number[] = []
+  try {
+    entrances = openEntrances(placement)
+    if (entrances.length > 0) await init.enter(entrances)
+    return isInside(placement, readCgroups(init.pid), cgroupRoots)
+  } catch {
+    return false
+  } finally {
+    entrances.forEach(closeFd)
   }
 }
 

@@ -71,9 +71,13 @@ describe('concurrency', () => {
     run.kill('SIGTERM')
     await run.result
     await expectNothingLeft('sleep 972')
-    const cancelled = daemon
-      .ledgerRows()
-      .filter((row) => row['command'] === "sh -c 'echo ready; exec sleep 972'")
+    // A record is closed when nothing is left, so a moment later.
+    const cancelled = await eventually(() => {
+      const rows = daemon
+        .ledgerRows()
+        .filter((row) => row['command'] === "sh -c 'echo ready; exec sleep 972'")
+      return rows.some((row) => row['state'] === 'RUNNING') ? undefined : rows
+    })
     expect(cancelled.map((row) => row['state'])).toEqual(Array(16).fill('CANCELLED'))
   })
 })

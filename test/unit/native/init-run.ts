@@ -5,6 +5,8 @@ import { chmodSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync } fro
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { sendDescriptors } from '../../../src/kernel/send-descriptors.js'
+import { fdOf } from '../../../src/run/gate.js'
 
 export const GRACE_MS = 400
 
@@ -70,6 +72,8 @@ export interface RunEnd {
 export interface InitRun {
   readonly folder: string
   say(bytes: string | Buffer): void
+  /** A text with open files. */
+  give(text: string, descriptors: readonly number[]): void
   /** Breaks the connection, as a daemon that dies. */
   leave(): void
   type(keys: string): void
@@ -114,6 +118,7 @@ export async function startInit(
   return {
     folder,
     say: (bytes) => void socket?.write(bytes),
+    give: (text, descriptors) => sendDescriptors(fdOf(socket!), text, descriptors),
     leave: () => void socket?.destroy(),
     type: (keys) => void child.stdin?.write(keys),
     heard: (line) => gate.until((text) => text.split('\n').includes(line)),

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from 'node:fs'
@@ -65,6 +66,25 @@ describe.skipIf(!hasNamespaces)('init (needs user namespaces for everybody)', ()
       })
     })
 
+    test('enters what it is given, all of it and each but once, says so, and keeps none', async () => {
+      const run = await startInit(
+        programs,
+        shell('ls /proc/self/fd /proc/1/fd 2>/dev/null | wc -l'),
+      )
+      const paths = Array.from({ length: 9 }, (_, index) => join(run.folder, `tasks-${index}`))
+      const full = '/dev/full' // into which no process can be written
+      const descriptors = [...paths, full].map((path) => openSync(path, 'w'))
+      run.give('enter\n', descriptors)
+      descriptors.forEach((fd) => closeSync(fd))
+      await run.heard('entered')
+      expect(paths.map((path) => readFileSync(path, 'utf8'))).toEqual(paths.map(() => '0'))
+      run.say('enter\ngo 0022 /\n') // with nothing along, too
+      const { lines, stdout } = await run.end
+      expect(lines).toEqual(['entered', 'entered', 'ready', 'exit 0'])
+      const plain = await runIt(shell('ls /proc/self/fd /proc/1/fd 2>/dev/null | wc -l'))
+      expect(stdout).toBe(plain.stdout)
+    })
+
     test.each(['', 'go 0022 /', 'go'])('the daemon leaves after %j: runs nothing', async (half) => {
       const run = await startInit(programs, shell('echo ran'))
       if (half !== '') run.say(half)
@@ -85,6 +105,8 @@ describe.skipIf(!hasNamespaces)('init (needs user namespaces for everybody)', ()
         'go\t022 /',
         'signal 15',
         'ready',
+        'enter ',
+        'entered',
       ],
       ...[
         'go 8 /',

@@ -1,5 +1,5 @@
 // The gate: lines to and from init, who may pass, and what is told when init is gone. This process plays the init.
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, rmSync, statSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -128,6 +128,26 @@ describe('the gate', () => {
     expect(await init.ended).toEqual({ kind: 'exited', status: 37 })
     init.signal(9) // to nobody
     init.kill()
+  })
+
+  it('waits until init has tried the entrances, but not for one that cannot say so', async () => {
+    const { gate, path } = await makeGate()
+    const { socket, heard } = await stand(path)
+    const init = await gate.connected
+    const entrance = openSync(path.replace(/gate$/, 'tasks'), 'w')
+    onTestFinished(() => closeSync(entrance))
+    let isEntered = false
+    const entered = init.enter([entrance]).then(() => (isEntered = true))
+    await until(() => heard() === 'enter\n')
+    expect(isEntered).toBe(false)
+    socket.write('entered\n')
+    await entered
+    await init.enter([entrance]) // unanswered
+    const last = init.enter([entrance])
+    socket.end('exit 0\n')
+    await last
+    expect(await init.ended).toEqual({ kind: 'exited', status: 0 })
+    await expect(init.enter([entrance])).rejects.toThrow()
   })
 
   it('hears an init that dies without a word', async () => {

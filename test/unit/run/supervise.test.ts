@@ -23,6 +23,8 @@ function command(engine: Engine = fakeEngine({}), { outputEnds = false } = {}) {
   let end: (report: InitReport) => void = () => undefined
   const init: Init = {
     pid: 1,
+    enter: () => Promise.resolve(),
+    enter: () => Promise.resolve(),
     go: () => undefined,
     signal: (signal) => void got.push(`signal ${signal}`),
     kill: () => void got.push('kill'),
