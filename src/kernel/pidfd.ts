@@ -44,10 +44,12 @@ export function sendSignal(pidfd: number, signalNumber: number): boolean {
 
 /** Reports whether the process still runs; a zombie does not. */
 export function isAlive(pidfd: number): boolean {
-  const entry = { fd: pidfd, events: POLLIN, revents: 0 }
-  const ready = Number(poll([entry], 1, 0))
-  if (ready < 0) throw lastError('poll', `pidfd ${pidfd}`)
-  return ready === 0
+  for (;;) {
+    const ready = Number(poll([{ fd: pidfd, events: POLLIN, revents: 0 }], 1, 0))
+    if (ready >= 0) return ready === 0
+    const error = lastError('poll', `pidfd ${pidfd}`)
+    if (error.code !== 'EINTR') throw error // also of a signal that comes while nothing is waited for
+  }
 }
 
 export function closeFd(fd: number): void {
