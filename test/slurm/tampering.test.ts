@@ -1,0 +1,225 @@
+// A hostile user with a shell in a job, beyond what he sends: what he floods, freezes, renames, kills and tries to read.
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { FRAME, frame } from '../../src/wire/frames.js'
+import type { RunRequest } from '../../src/wire/run-api.js'
+import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
+import { eventually } from '../world/eventually.js'
+import { cgroupsBelow, leftovers, nothing, processes } from '../world/traces.js'
+import { as, expectSuccess, waitJob, waitState } from '../world/world.js'
+import { holdRun, inits } from './held-run.js'
+import { attacker, bareRequest, runBytes, sendAll } from './raw-request.js'
+
+let daemon: Daemon
+beforeAll(async () => {
+  daemon = await startDaemon({ config: { node: { stop_timeout_s: 1 } } })
+})
+afterAll(async () => {
+  expect(await leftovers()).toEqual(nothing)
+  await stopDaemons()
+  expect(daemon.logText()).not.toMatch(/"level":(50|60)/)
+})
+
+const rssMib = () => {
+  const status = readFileSync(`/proc/${daemon.pid}/status`, 'utf8')
+  return Number(/^VmRSS:\s+(\d+)/m.exec(status)![1]) / 1024
+}
+
+async function expectServed(): Promise<void> {
+  const argv = ['-Q', '-p', 'shared', 'hepwrap', 'run', 'busybox:test', 'echo', 'served']
+  const { stdout } = expectSuccess(await as('bob').srun(argv, { timeoutMs: 15_000 }))
+  expect(stdout).toBe('served\n')
+}
+
+/** Alice's last run is over, with all that belongs to it. */
+const lastRecord = () =>
+  eventually(
+    async () => {
+      const row = daemon.ledgerRows().findLast(({ uid }) => uid === 2001)
+      if (row === undefined || row['state'] === 'RUNNING') return undefined
+      expect(await leftovers()).toEqual(nothing)
+      return row
+    },
+    { timeoutMs: 15_000 },
+  )
+
+describe('floods', () => {
+  const running = { command: ['sh', '-c', 'echo running; sleep 60'] }
+  const flood = (request: Partial<RunRequest>, unit: Buffer, ...more: string[]) => {
+    const start = runBytes(bareRequest({ ...running, ...request }))
+    const input = Buffer.concat([Buffer.from(`${start.length}\n`), start, unit])
+    const argv = ['python3', attacker('flood'), '3', '1000000', ...more]
+    return as('alice').srun(['-Q', '-p', 'shared', ...argv], { input })
+  }
+  const resize = frame(FRAME.resize, { rows: 30, columns: 90 })
+  const winch = frame(FRAME.signal, { signal: 'SIGWINCH' })
+
+  it.each([
+    ['a million terminal sizes', { tty: true, terminal: { rows: 24, columns: 80 } }, resize, []],
+    ['a million signals for an init that takes none', {}, winch, ['stop']],
+  ])('%s cost the daemon no memory and others no time', async (_, request, unit, more) => {
+    await expectServed()
+    const before = rssMib()
+    const flooding = flood(request, unit, ...more)
+    await eventually(() => inits().length > 0)
+    await expectServed()
+    await flooding
+    expect(rssMib()).toBeLessThan(before + 60)
+    expect(await lastRecord()).toMatchObject({ state: 'CANCELLED', reason: 'HW_CLIENT_GONE' })
+  })
+
+  it('refused requests with megabytes of labels write no megabytes', async () => {
+    const size = () => Number(daemon.ledgerRows('pragma page_count')[0]!['page_count'])
+    const many = Object.fromEntries(
+      Array.from({ length: 900 }, (_, index) => [`l${index}`, 'x'.repeat(1000)]),
+    )
+    const before = size()
+    const request = runBytes(bareRequest({ image: 'not/allowed', labels: many }))
+    const answers = await sendAll('alice', Array<Buffer>(20).fill(request))
+    for (const { text } of answers) expect(text).toMatch(/HW_REQUEST_INVALID/)
+    expect((size() - before) * 4096).toBeLessThan(1024 * 1024)
+  })
+
+  it('connecting and hanging up in a loop keeps out neither users, nor prolog and epilog', async () => {
+    const churn = as('alice').startSrun(['-Q', '-p', 'shared', 'python3', attacker('churn'), '5'])
+    await eventually(() => churn.stdoutSoFar().includes('begun'))
+    expectSuccess(await as('bob').run(['hepwrap', 'ps']))
+    const job = { SLURM_JOB_ID: '4000000', SLURM_JOB_UID: '2002' }
+    expectSuccess(await as('root').run(['hepwrap', 'configure'], { env: job }))
+    expectSuccess(await as('root').run(['hepwrap', 'clean'], { env: job }))
+    await expectServed()
+    expect(Number((await churn.result).stdout.split('\n')[1])).toBeGreaterThan(1000)
+  })
+})
+
+describe('tampering with the own container', () => {
+  it('stopping its init does not keep it alive', async () => {
+    const run = await holdRun('alice')
+    process.kill(run.initPid, 'SIGSTOP') // as alice could: the init is a process of hers
+    run.kill('SIGKILL')
+    expect(await lastRecord()).toMatchObject({ state: 'CANCELLED', reason: 'HW_CLIENT_GONE' })
+    await run.result
+  })
+
+  it('killing its init ends it, and it is recorded as it was', async () => {
+    const run = await holdRun('alice')
+    expectSuccess(await as('alice').run(['kill', '-KILL', String(run.initPid)]))
+    expect((await run.result).status).toBe(137)
+    expect(await lastRecord()).toMatchObject({ exit_code: 137, signal: 9 })
+  })
+
+  it('freezing it does not keep it alive, nor drain the node (cgroup v1)', async () => {
+    const { id } = await as('alice').sbatch(
+      `hepwrap run busybox:test sleep 71 &
+       freezer=/sys/fs/cgroup/freezer$(sed -n 's/.*:freezer://p' /proc/self/cgroup)
+       until [ "$(pgrep -u $USER -f '^sleep 71$' | wc -l)" = 1 ]; do sleep 0.1; done
+       mkdir $freezer/mine
+       for pid in $(pgrep -u $USER -f '^/.hepwrap|^sleep 71$'); do
+         echo $pid >$freezer/mine/cgroup.procs
+       done
+       echo FROZEN >$freezer/mine/freezer.state
+       until [ "$(cat $freezer/mine/freezer.state)" = FROZEN ]; do sleep 0.1; done
+       touch frozen; sleep 60`,
+      [],
+      { cwd: '/home/alice' },
+    )
+    await waitState(id, 'RUNNING')
+    await eventually(() => existsSync('/home/alice/frozen'))
+    expect(processes(/^sleep 71$/)).toMatchObject([{ state: 'D' }])
+    await as('alice').scancel(id)
+    expect((await waitJob(id)).state).toBe('CANCELLED')
+    await lastRecord()
+    expect(processes(/^sleep 71$/)).toEqual([])
+    const { stdout } = await as('root').run(['sinfo', '-h', '-p', 'main', '-o', '%T'])
+    expect(stdout).toBe('idle\n')
+    expect(cgroupsBelow(new RegExp(`/job_${id}(/|$)`))).toEqual([])
+    rmSync('/home/alice/frozen')
+  })
+
+  // What a user can do to his own counters on v1 is docs/decisions/0005.
+  it('renaming its cgroups costs him his own counters, and leaves nothing (cgroup v1)', async () => {
+    const { id } = await as('alice').sbatch(
+      `hepwrap run busybox:test sh -c 'echo running; sleep 2' >out &
+       until grep -q running out; do sleep 0.05; done
+       for controller in memory cpuacct devices; do
+         cd /sys/fs/cgroup/$controller$(sed -n "s/.*:$controller://p" /proc/self/cgroup)
+         mv hepwrap-* stolen && echo renamed
+       done
+       wait $!; echo "status $?"`,
+    )
+    await waitJob(id)
+    const output = readFileSync(`/home/alice/job-${id}.out`, 'utf8')
+    expect(output).toBe('renamed\nrenamed\nrenamed\nstatus 0\n')
+    const record = await lastRecord()
+    expect(record).toMatchObject({ state: 'COMPLETED', exit_code: 0, job_id: Number(id) })
+    // Unknown is null: never a number that is too small by chance.
+    expect([record['cpu_user_usec'], record['memory_peak_bytes']]).toEqual([null, null])
+    expect(cgroupsBelow(new RegExp(`/job_${id}(/|$)`))).toEqual([])
+  })
+})
+
+describe('reading and touching what is not his', () => {
+  const tries = async (script: string) =>
+    as('alice')
+      .srun(['-Q', 'bash', '-c', script])
+      .then(({ stdout }) => stdout)
+
+  it("the ledger, the job table and the runs' directories are closed to users", async () => {
+    const run = await holdRun('bob')
+    const paths = [
+      daemon.stateDirectory,
+      `${daemon.stateDirectory}/ledger.db`,
+      `${daemon.stateDirectory}/ledger.db-wal`,
+      `${daemon.runDirectory}/jobs`,
+      `${daemon.runDirectory}/runs`,
+      `${daemon.runDirectory}/runs/*`,
+      `${daemon.runDirectory}/hepwrap-init`,
+    ]
+    const script = paths
+      .map((path) => `(ls ${path}/ || cat ${path}) >/dev/null 2>&1 && echo ${path}`)
+      .join('; ')
+    expect(await tries(script)).toBe('')
+    const writes = [daemon.runDirectory, daemon.socketPath, daemon.configPath]
+      .map((path) => `[ -w ${path} ] && [ ! -S ${path} ] && echo ${path}`)
+      .join('; ')
+    expect(await tries(writes)).toBe('')
+    await run.release()
+  })
+
+  it("another user's container: its processes, memory, files, descriptors and cgroups", async () => {
+    const run = await holdRun('bob')
+    const pid = run.payloadPid
+    const cgroup = run.cgroups['memory']!
+    const script = [
+      `kill -TERM ${pid} ${run.initPid}`,
+      `cat /proc/${pid}/environ`,
+      `ls /proc/${pid}/root/`,
+      `ls /proc/${pid}/fd/`,
+      `head -c 1 /proc/${pid}/mem`,
+      `nsenter -t ${pid} -m true`,
+      `echo $$ >/sys/fs/cgroup/memory${cgroup}/cgroup.procs`,
+      `mkdir /sys/fs/cgroup/memory${cgroup}/mine`,
+      `mv /sys/fs/cgroup/memory${cgroup} /sys/fs/cgroup/memory${cgroup}x`,
+      `rmdir /sys/fs/cgroup/pids${run.cgroups['pids']!}`,
+    ]
+      .map((attempt, index) => `(${attempt}) >/dev/null 2>&1 && echo ${index}`)
+      .join('; ')
+    expect(await tries(script)).toBe('')
+    await run.release()
+  })
+
+  it('the daemon, the engine and slurmd can be neither signalled nor read', async () => {
+    const pids = [daemon.pid, ...processes(/^(dockerd|containerd|slurmd) /).map(({ pid }) => pid)]
+    expect(pids.length).toBeGreaterThan(3)
+    const script = pids
+      .flatMap((pid) => [`kill -0 ${pid}`, `cat /proc/${pid}/environ`, `ls /proc/${pid}/fd/`])
+      .map((attempt, index) => `(${attempt}) >/dev/null 2>&1 && echo ${index}`)
+      .join('; ')
+    expect(await tries(script)).toBe('')
+    expect(
+      await tries(
+        'curl --unix-socket /run/docker.sock http://x/ 2>&1; [ -w /run/docker.sock ] && echo w',
+      ),
+    ).not.toContain('w\n')
+  })
+})
