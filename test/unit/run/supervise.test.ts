@@ -24,7 +24,6 @@ function command(engine: Engine = fakeEngine({}), { outputEnds = false } = {}) {
   const init: Init = {
     pid: 1,
     enter: () => Promise.resolve(),
-    enter: () => Promise.resolve(),
     go: () => undefined,
     signal: (signal) => void got.push(`signal ${signal}`),
     kill: () => void got.push('kill'),
