@@ -214,8 +214,8 @@ function detach(place: string): void {
   }
 }
 
+/** All that is staged goes with the directory's own mount, at once: each umount waits for a grace period of the kernel's. */
 function removeStaging(directory: string): void {
-  for (const place of placesIn(directory)) detach(place)
   detach(directory)
   for (const place of placesIn(directory)) {
     detach(place) // a copy, if the directory was not yet private
