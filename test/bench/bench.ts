@@ -1,7 +1,8 @@
 // The benchmark: hepwrap beside docker, both sides of each pair from one run of it, in one table. Both are started by a
 // user's process inside a real job step. Docker gets the same user, groups, cgroup, network and restrictions; for that
 // its socket is opened to everybody, which is why nobody should do it this way.
-import { chmodSync } from 'node:fs'
+import { chmodSync, closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { containers, processes } from '../world/traces.js'
@@ -46,7 +47,24 @@ async function launches(daemon: Daemon): Promise<Row[]> {
     row,
     { what: 'a bare `node -e 0`, of which the client is one', hepwrap: ms(median(node!)) },
     ...ownShare("the daemon's own share of a launch", starts(daemon).slice(before)),
+    {
+      what: "one fdatasync on the ledger's disk, of which a launch has 3",
+      hepwrap: spread(diskWrites(daemon)),
+    },
   ]
+}
+
+/** What a durable write costs here and now, whoever writes it. */
+function diskWrites({ stateDirectory }: Daemon): number[] {
+  const fd = openSync(join(stateDirectory, 'bench'), 'wx', 0o600)
+  const took = Array.from({ length: PAIRS }, () => {
+    writeSync(fd, Buffer.alloc(4096))
+    const began = performance.now()
+    fdatasyncSync(fd)
+    return performance.now() - began
+  })
+  closeSync(fd)
+  return took
 }
 
 async function crowds(daemon: Daemon): Promise<Row[]> {
@@ -170,9 +188,10 @@ interface Start {
 const starts = (daemon: Daemon): Start[] =>
   daemon.log().filter(({ msg }) => msg === 'run started') as unknown as Start[]
 
+const spread = (values: number[]) =>
+  `${percentile(values, 50).toFixed(2)} / ${percentile(values, 95).toFixed(2)} ms`
+
 function ownShare(what: string, launched: Start[]): Row[] {
-  const spread = (values: number[]) =>
-    `${percentile(values, 50).toFixed(2)} / ${percentile(values, 95).toFixed(2)} ms`
   const names = Object.keys(launched[0]?.parts ?? {})
   return [
     { what: `${what}, p50 / p95`, hepwrap: spread(launched.map(({ own_ms }) => own_ms)) },

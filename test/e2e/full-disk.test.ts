@@ -140,3 +140,19 @@ describe('a full disk under the ledger', () => {
     expect(stateOf('graceful')?.state).toBe('NODE_FAIL')
   })
 })
+
+describe('a ledger that cannot be written', () => {
+  const remount = (options: string) => execFileSync('mount', ['-o', `remount,${options}`, DISK])
+
+  it('keeps a daemon from starting, on a full disk and on a read-only one, and is named', async () => {
+    await daemon.stop()
+    fillDisk()
+    await expect(daemon.restart()).rejects.toThrow(/\(HW_LEDGER_UNAVAILABLE\)/)
+    freeDisk()
+    remount('ro')
+    await expect(daemon.restart()).rejects.toThrow(/read-?only.*\(HW_LEDGER_UNAVAILABLE\)/i)
+    remount('rw')
+    await daemon.restart()
+    expect((await run('busybox:test', 'true')).status).toBe(0)
+  })
+})
