@@ -118,10 +118,23 @@ function findOwn(caller: Caller, wanted: string, { live, ledger }: Daemon): Live
 const nameOf = (run: LiveRun, ledger: Daemon['ledger']): string | null =>
   ledger.findByPrefix(run.runId, { uid: undefined }, 1)[0]?.name ?? null
 
+/** An engine may hold names that no reference grammar knows (imported by hand); nobody can run those. */
+function isAllowedName(
+  name: string,
+  digest: string | undefined,
+  config: Daemon['config'],
+): boolean {
+  try {
+    return isAllowedImage(parseImageRef(name), digest, config)
+  } catch {
+    return false
+  }
+}
+
 async function listImages({ engine, config }: Daemon): Promise<readonly ImageRow[]> {
   const images = await engine.listImages()
   return images
-    .filter(({ name, digest }) => isAllowedImage(parseImageRef(name), digest, config))
+    .filter(({ name, digest }) => isAllowedName(name, digest, config))
     .map(({ name, id, digest, sizeBytes }) => ({
       name,
       id,

@@ -122,6 +122,7 @@ function recordRefusal(
     },
     `refused: ${error.message}`,
   )
+  if (error.code === 'HW_INTERNAL') log.error({ err: error, runId: draft.runId }, 'a fault of ours')
   const budget = refusals.spend(draft.caller.uid)
   if (budget === 'last')
     log.warn({ uid: draft.caller.uid }, 'further refusals of this user are not recorded this hour')

@@ -41,18 +41,21 @@ export function outcomeOf(facts: EndFacts): Outcome {
   if (oomKills > 0) return outOfMemory(status, oomKills)
   if (facts.timeIsUp && wasEnded(facts, status))
     return { ...status, state: 'TIMEOUT', reason: 'HW_TIME_LIMIT', message: ending?.message }
-  return ending === undefined ? ended(status, facts.wasSignaled) : endedOnRequest(status, ending)
+  return ending === undefined
+    ? ended(status, facts.wasSignaled || report.kind === 'killed')
+    : endedOnRequest(status, ending)
 }
 
 /** Slurm ends a job at its limit by signals; the limit that the prolog knew may have been extended since. */
 const wasEnded = ({ ending, wasSignaled }: EndFacts, { exit, signal }: Status): boolean =>
   ending !== undefined || signal !== null || (wasSignaled && exit !== 0)
 
-function ended(status: Status, wasSignaled: boolean): Outcome {
+/** SIGKILL of PID 1 comes from outside its namespace: Slurm's end of the step, root, or the user himself on the host. */
+function ended(status: Status, isCancelled: boolean): Outcome {
   if (status.exit === 0) return { ...status, state: 'COMPLETED', reason: null, message: undefined }
   return {
     ...status,
-    state: wasSignaled ? 'CANCELLED' : 'FAILED',
+    state: isCancelled ? 'CANCELLED' : 'FAILED',
     reason: status.signal === null ? null : 'HW_SIGNALED',
     message: undefined,
   }

@@ -88,6 +88,7 @@ async function execute(
   deps.ledger.change(runId, { started_at: rfc3339(startedAtMs), setup_ms: setupMs })
   watch.lap('ledger')
   logStart(admission, watch, setupMs, deps)
+  live.ending.throwIfAborted() // called off meanwhile: then no instruction of it runs
   started.init.go(plan.caller.umask, started.workdir)
 
   const { report, wasSignaled } = await supervise(
@@ -224,11 +225,12 @@ const undoDeps = ({ engine, config, log, orphans }: RunDeps) => ({
   onLeftOver: () => orphans.suspect(),
 })
 
+/** What broke inside is for the node's log, not for the caller. */
 const closeOf = (runId: RunId, { code, message }: HepwrapError): RunClose => ({
   run_id: runId,
   exit: REASONS[code].exit,
   code,
-  message,
+  message: code === 'HW_INTERNAL' ? 'hepwrapd failed; the log on the node says how' : message,
 })
 
 function closeOfOutcome(runId: RunId, { exit, reason, message }: Outcome): RunClose {

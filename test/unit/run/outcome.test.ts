@@ -70,7 +70,7 @@ describe('the outcome', () => {
     ['status 125 of its own', { report: exited(125) }, 'FAILED', null, 125, null],
     ['status 137 of its own', { report: exited(137) }, 'FAILED', null, 137, null],
     ['a signal of its own', { report: signaled(11) }, 'FAILED', 'HW_SIGNALED', 139, 11],
-    ['init killed from outside', { report: killed }, 'FAILED', 'HW_SIGNALED', 137, 9],
+    ['init killed from outside', { report: killed }, 'CANCELLED', 'HW_SIGNALED', 137, 9],
     [
       'the user’s TERM',
       { report: signaled(15), wasSignaled: true },
