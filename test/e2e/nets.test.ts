@@ -17,7 +17,7 @@ import { as, expectSuccess, waitJob } from '../world/world.js'
 
 const alice = as('alice')
 const root = as('root')
-const deaf = 'trap : TERM HUP INT; echo ready; while sleep 0.05; do :; done'
+const deaf = 'trap : TERM HUP INT; echo ready; sleep 941 & while :; do wait; done'
 const hour: ConfigOverrides = { node: { stop_timeout_s: 3600 } }
 let daemon: Daemon
 let foreign: string
@@ -52,7 +52,7 @@ const isAlive = (pid: number) => processes().some((each) => each.pid === pid)
 function hideFromSlurm(name: string): void {
   const inits = processes(/^\/\.hepwrap[^/]*\/init /).map(({ pid }) => pid)
   for (const pid of [...inits, ...payloadsOf(daemon, name)]) {
-    writeFileSync('/sys/fs/cgroup/freezer/cgroup.procs', String(pid))
+    if (isAlive(pid)) writeFileSync('/sys/fs/cgroup/freezer/cgroup.procs', String(pid))
   }
 }
 
