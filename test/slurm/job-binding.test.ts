@@ -203,14 +203,14 @@ describe('job: callers that are not what they seem', () => {
     ['a mount namespace', ['unshare', '-Urm'], 'mount'],
     ['a pid namespace', ['unshare', '-Urpf'], 'user'],
   ])('in %s are refused', async (_, unshare, word) => {
-    const argv = ['-Q', ...unshare, 'hepwrap', 'run', 'busybox:test', 'true']
+    const argv = ['-Q', '-p', 'shared', ...unshare, 'hepwrap', 'run', 'busybox:test', 'true']
     const result = await as('alice').srun(argv)
     await expectRefused(result, 'HW_CALLER_NAMESPACE')
     expect(result.stderr).toContain(`another ${word} namespace`)
   })
 
   it('root in a job is refused', async () => {
-    const argv = ['-Q', 'hepwrap', 'run', 'busybox:test', 'true']
+    const argv = ['-Q', '-p', 'shared', 'hepwrap', 'run', 'busybox:test', 'true']
     await expectRefused(await as('root').srun(argv), 'HW_ROOT_REFUSED')
     expect(await lastRecord()).toMatchObject({ uid: 0, state: 'REFUSED', step_id: '0' })
   })
@@ -218,7 +218,7 @@ describe('job: callers that are not what they seem', () => {
   const running = runBytes(bareRequest({ command: ['sh', '-c', 'echo running; sleep 60'] }))
 
   it('who connected and died, while a child keeps the connection: the run ends (the second net alone)', async () => {
-    const argv = ['-Q', 'python3', attacker('hand-over'), 'child', '15']
+    const argv = ['-Q', '-p', 'shared', 'python3', attacker('hand-over'), 'child', '15']
     const { stdout, durationMs } = expectSuccess(await as('alice').srun(argv, { input: running }))
     expect(stdout).toContain('running')
     expect(stdout).toMatch(/ended\n$/)
@@ -229,7 +229,7 @@ describe('job: callers that are not what they seem', () => {
 
   it('outside of a job, who hand their connection to a friend inside one, are still outside', async () => {
     const path = `/tmp/meeting-1-${process.pid}`
-    const argv = ['-Q', 'python3', attacker('hand-over'), 'receive', '10', path]
+    const argv = ['-Q', '-p', 'shared', 'python3', attacker('hand-over'), 'receive', '10', path]
     const inside = as('alice').startSrun(argv, { input: running })
     await eventually(() => existsSync(path))
     const outside = as('alice').start(['python3', attacker('hand-over'), 'friend', '10', path], {
@@ -248,7 +248,7 @@ describe('job: callers that are not what they seem', () => {
     const argv = ['python3', attacker('hand-over'), 'receive', '10', path]
     const receiver = as('alice').start(argv, { input: words })
     await eventually(() => existsSync(path))
-    const give = ['-Q', 'python3', attacker('hand-over'), 'friend', '10', path]
+    const give = ['-Q', '-p', 'shared', 'python3', attacker('hand-over'), 'friend', '10', path]
     const giver = as('bob').startSrun(give, { input: '' })
     const { stdout } = expectSuccess(await receiver.result)
     expect(stdout).toContain('2002')

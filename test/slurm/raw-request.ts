@@ -60,7 +60,7 @@ export const sendRaw = async (user: User, message: Message, options: RawOptions 
 export async function sendAll(
   user: User,
   messages: readonly Message[],
-  { before = ['srun', '-Q'], seconds = 20 }: RawOptions = {},
+  { before = ['srun', '-Q', '-p', 'shared'], seconds = 20 }: RawOptions = {},
 ): Promise<Answer[]> {
   const input = Buffer.concat(messages.flatMap(packed))
   const argv = [...before, 'python3', attacker('raw'), String(seconds)]
