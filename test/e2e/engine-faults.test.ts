@@ -93,22 +93,6 @@ describe('the engine', () => {
     await expectServed()
   }, 60_000)
 
-  it('hangs before a run: one line in time, a record, and others are served', async () => {
-    await start({ node: { start_timeout_s: 2 } })
-    await expectServed()
-    signalEngine('dockerd', 'SIGSTOP')
-    const { status, stderr, durationMs } = await run('--name', 'hung', 'busybox:test', 'true')
-    expect(status).toBe(125)
-    expect(ownLines(stderr)).toEqual([
-      expect.stringMatching(/^hepwrap: .* did not .* 2 s.*\(HW_(ENGINE_DOWN|START_TIMEOUT)/),
-    ])
-    expect(durationMs).toBeLessThan(12_000)
-    expect(await closedRecord(daemon, 'hung')).toMatchObject({ state: 'FAILED', exit_code: 125 })
-    expect((await alice.run(['hepwrap', 'acct'])).status).toBe(0)
-    signalEngine('dockerd', 'SIGCONT')
-    await expectServed()
-  })
-
   it('answers, but does not start: HW_START_TIMEOUT; what it starts later all the same is removed', async () => {
     await start({ node: { start_timeout_s: 2 } })
     await expectServed()
@@ -134,15 +118,25 @@ describe('the engine', () => {
     await expectServed()
   })
 
-  it('hangs during a run: the command ends, its status is passed on, and the rest follows later', async () => {
+  it('hangs: a run that begins is told in time, one that goes on ends with its own status, others are served', async () => {
     await start({ node: { start_timeout_s: 2 } })
+    const payload = 'echo ready; until [ -e go ]; do sleep 0.05; done; exit 7'
     const step = startStep(
       'alice',
-      "hepwrap run --name during busybox:test sh -c 'echo ready; until [ -e go ]; do sleep 0.05; done; exit 7'; echo status $?; hold",
+      `hepwrap run --name during busybox:test sh -c '${payload}'; echo status $?; hold`,
     )
     await eventually(() => step.stdoutSoFar() === 'ready\n')
     signalEngine('dockerd', 'SIGSTOP')
     await alice.run(['touch', 'go'])
+    const { status, stderr, durationMs } = await run('--name', 'hung', 'busybox:test', 'true')
+    expect(status).toBe(125)
+    expect(ownLines(stderr)).toEqual([
+      expect.stringMatching(/^hepwrap: .* did not .* 2 s.*\(HW_(ENGINE_DOWN|START_TIMEOUT)/),
+    ])
+    expect(durationMs).toBeLessThan(12_000)
+    expect(await closedRecord(daemon, 'hung')).toMatchObject({ state: 'FAILED', exit_code: 125 })
+    expect((await alice.run(['hepwrap', 'acct'])).status).toBe(0)
+
     await eventually(() => step.stdoutSoFar() === 'ready\nstatus 7\n', { timeoutMs: 25_000 })
     expect(await closedRecord(daemon, 'during')).toMatchObject({ state: 'FAILED', exit_code: 7 })
     signalEngine('dockerd', 'SIGCONT')
