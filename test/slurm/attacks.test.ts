@@ -279,6 +279,35 @@ describe('clients that take their time', () => {
   it('others are served meanwhile', () => expect(servedMs).toBeLessThan(8000))
 })
 
+describe('half-open connections', () => {
+  const long = runBytes(bareRequest({ command: ['sleep', '60'] }))
+  const cases: [string, Message][] = [
+    ['before a word', { start: '', drip: -1 }],
+    ['in the middle of a header', { start: 'POST /v1/runs HTTP/1.1\r\nHos', drip: -1 }],
+    ['after the upgrade', { start: UPGRADE, drip: -1 }],
+    ['in the middle of the request', { start: long.subarray(0, -5), drip: -1 }],
+    ['in the middle of a run', { start: long, drip: -1 }],
+  ]
+  let answers: Answer[]
+  beforeAll(async () => {
+    answers = await sendAll(
+      'alice',
+      cases.map(([, message]) => message),
+      { seconds: 15 },
+    )
+  })
+
+  it.each(cases.map(([name], index) => ({ name, index })))('$name: closed', ({ index }) => {
+    expect(answers[index]).toMatchObject({ isClosed: true })
+    expect(answers[index]!.afterMs).toBeLessThan(12_000)
+  })
+
+  it('nothing of them is left', async () => {
+    await eventually(() => rows().every((row) => row['state'] !== 'RUNNING'))
+    expect(await leftovers()).toEqual(nothing)
+  })
+})
+
 describe('1,000 connections by one user', () => {
   it.each([
     ['that say nothing', '0'],

@@ -43,7 +43,7 @@ export interface Answer {
   afterMs: number
 }
 
-/** What is sent; an object goes on for ever, at so many bytes a second. */
+/** What is sent; an object goes on for ever, at so many bytes a second, or with -1 half-closes the connection. */
 export type Message = Buffer | string | { start: Buffer | string; drip: number }
 
 export interface RawOptions {

@@ -1,5 +1,5 @@
 # raw.py SECONDS: sends byte strings to hepwrapd, each on a connection of its own, all at once, and waits until it closes them.
-# stdin: for each "LENGTH DRIP\n" and its bytes; DRIP more bytes follow each second.
+# stdin: for each "LENGTH DRIP\n" and its bytes; DRIP more bytes follow each second, or with -1 the end of what is sent.
 # stdout: for each in turn "LENGTH STATE MS\n" and what came back; STATE is "closed", or "open" when SECONDS are over.
 import os, select, socket, sys, threading, time
 
@@ -10,6 +10,9 @@ def send(message, drip, limit, answers, index):
     left, answer, state, next_drip = message, b'', b'open', began + 1
     while time.monotonic() - began < limit:
         readable, writable, _ = select.select([daemon], [daemon] if left else [], [], 0.1)
+        if drip < 0 and not left:
+            daemon.shutdown(socket.SHUT_WR)
+            drip = 0
         if drip and not left and time.monotonic() > next_drip:
             left, next_drip = b'x' * drip, time.monotonic() + 1
         try:
