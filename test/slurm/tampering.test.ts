@@ -14,7 +14,8 @@ import { attacker, bareRequest, runBytes, sendAll } from './raw-request.js'
 const shared = ['srun', '-Q', '-p', 'shared']
 let daemon: Daemon
 beforeAll(async () => {
-  daemon = await startDaemon({ config: { node: { stop_timeout_s: 1 } } })
+  const config = { node: { stop_timeout_s: 1 }, limits: { runs_per_user: 4 } }
+  daemon = await startDaemon({ config })
 })
 afterAll(async () => {
   expect(await leftovers()).toEqual(nothing)
@@ -80,6 +81,15 @@ describe('floods', () => {
     const answers = await sendAll('alice', Array<Buffer>(20).fill(request))
     for (const { text } of answers) expect(text).toMatch(/HW_REQUEST_INVALID/)
     expect((size() - before) * 4096).toBeLessThan(1024 * 1024)
+  })
+
+  it('twenty runs asked for at once are as many as one user may have, and the rest refused', async () => {
+    const long = runBytes(bareRequest({ command: ['sleep', '60'] }))
+    const answers = await sendAll('alice', Array<Buffer>(20).fill(long), { seconds: 4 })
+    const refused = answers.filter(({ text }) => text.includes('HW_TOO_MANY_RUNS'))
+    const opened = answers.filter(({ text }) => text.includes('"opened"'))
+    expect({ opened: opened.length, refused: refused.length }).toEqual({ opened: 4, refused: 16 })
+    await lastRecord()
   })
 
   it('connecting and hanging up in a loop keeps out neither users, nor prolog and epilog', async () => {
