@@ -85,7 +85,7 @@ describe('floods', () => {
 
   it('twenty runs asked for at once are as many as one user may have, and the rest refused', async () => {
     const long = runBytes(bareRequest({ command: ['sleep', '60'] }))
-    const answers = await sendAll('alice', Array<Buffer>(20).fill(long), { seconds: 4 })
+    const answers = await sendAll('alice', Array<Buffer>(20).fill(long), { seconds: 3 })
     const refused = answers.filter(({ text }) => text.includes('HW_TOO_MANY_RUNS'))
     const opened = answers.filter(({ text }) => text.includes('"opened"'))
     expect({ opened: opened.length, refused: refused.length }).toEqual({ opened: 4, refused: 16 })
@@ -93,7 +93,7 @@ describe('floods', () => {
   })
 
   it('connecting and hanging up in a loop keeps out neither users, nor prolog and epilog', async () => {
-    const churn = as('alice').startSrun(['-Q', '-p', 'shared', 'python3', attacker('churn'), '5'])
+    const churn = as('alice').startSrun(['-Q', '-p', 'shared', 'python3', attacker('churn'), '3'])
     await eventually(() => churn.stdoutSoFar().includes('begun'))
     expectSuccess(await as('bob').run(['hepwrap', 'ps']))
     const job = { SLURM_JOB_ID: '4000000', SLURM_JOB_UID: '2002' }
