@@ -7,7 +7,7 @@ import { type ConfigOverrides, startDaemon, stopDaemons } from '../world/daemon.
 import { engine, leftovers, nothing } from '../world/traces.js'
 import { as, expectSuccess, service } from '../world/world.js'
 import { startOnTerminal } from '../world/terminal.js'
-import { complaint, hepwrap, hepwrapRun, recordNamed, records } from './job-runs.js'
+import { complaint, hepwrap, hepwrapRun, hepwrapRuns, recordNamed, records } from './job-runs.js'
 
 const REGISTRY = '127.0.0.1:5000'
 const REPOSITORY = `${REGISTRY}/atlas/box`
@@ -38,9 +38,7 @@ describe('the allow-list', () => {
       [REPOSITORY],
       [`${REPOSITORY}:1`],
       [`${REPOSITORY}@${pushed['1']!}`],
-      [`${REGISTRY}/atlas/*`],
-      ['127.0.0.1:*/*/box:?'],
-      ['busybox', REPOSITORY],
+      ['busybox', '127.0.0.1:*/*/box:?'],
     ])
       expect(await allowed(allow, `${REPOSITORY}:1`), allow.join(' ')).toBe('first')
     const byDigest = `${REPOSITORY}@${pushed['2']!}`
@@ -49,7 +47,7 @@ describe('the allow-list', () => {
 
   it('ACCEPTANCE 28: refuses everything else by name and reason, and keeps a record of it', async () => {
     await startDaemon({ config: { images: { allow: [`${REPOSITORY}:1`, 'busybox:test'] } } })
-    for (const image of [
+    const images = [
       `${REPOSITORY}:2`,
       REPOSITORY,
       `${REGISTRY}/cms/box:1`,
@@ -58,13 +56,19 @@ describe('the allow-list', () => {
       'busybox',
       'evil.example/busybox:test',
       `${REPOSITORY}@${pushed['1']!}`, // this tag's content, but who says that it will stay so?
-    ]) {
-      const result = await hepwrapRun('alice', [image, 'true'])
-      expect(result.status, image).toBe(125)
-      expect(complaint(result)).toBe(
+    ]
+    const results = await hepwrapRuns(
+      'alice',
+      images.map((image) => [image, 'true']),
+    )
+    const kept = await records('alice')
+    expect(kept).toHaveLength(images.length)
+    for (const [index, image] of images.entries()) {
+      expect(results[index]!.status, image).toBe(125)
+      expect(complaint(results[index]!)).toBe(
         `hepwrap: image "${image}" is not allowed on this site (images.allow) (HW_IMAGE_REFUSED)`,
       )
-      expect((await records('alice')).at(-1)).toMatchObject({
+      expect(kept[index]).toMatchObject({
         image,
         image_id: null,
         state: 'REFUSED',
@@ -122,45 +126,60 @@ describe('the allow-list', () => {
 
 describe('an image that cannot be had', () => {
   const allow = ['*', `${REGISTRY}/*`, '127.0.0.1:5001/*', '127.0.0.1:5999/*', 'host.invalid/*']
-  /** The line names the option's value, or the image; the record has the same reason. */
-  const fails = async (args: string[]) => {
-    const result = await hepwrapRun('alice', [...args, 'true'])
-    expect(result).toMatchObject({ status: 125, stdout: '' })
-    const [record] = (await records('alice')).slice(-1)
-    const line = complaint(result)
-    expect(line.split('\n')).toHaveLength(1)
-    expect(line).toContain(args.length > 1 ? args[1] : JSON.stringify(args[0]).slice(0, 100))
-    const code = /\((HW_[A-Z_]+)\)$/.exec(line)?.[1]
-    expect(record).toMatchObject({ image: args.at(-1), reason: code, exit_code: 125 })
-    return { code, state: record!.state }
+  /** Code and state of each; the line names the option's value, or the image, and the record has the same reason. */
+  const failures = async (...argLists: string[][]) => {
+    const results = await hepwrapRuns(
+      'alice',
+      argLists.map((args) => [...args, 'true']),
+    )
+    const kept = (await records('alice')).slice(-argLists.length)
+    return argLists.map((args, index) => {
+      expect(results[index]).toMatchObject({ status: 125, stdout: '' })
+      const line = complaint(results[index]!)
+      expect(line.split('\n')).toHaveLength(1)
+      const named = [args[1], JSON.stringify(args.at(-1)).slice(0, 100)]
+      expect(
+        named.some((word) => word !== undefined && line.includes(word)),
+        line,
+      ).toBe(true)
+      const code = /\((HW_[A-Z_]+)\)$/.exec(line)?.[1] ?? line
+      expect(kept[index]).toMatchObject({ image: args.at(-1), reason: code, exit_code: 125 })
+      return `${code} ${kept[index]!.state}`
+    })
   }
 
   it('ACCEPTANCE 29: has a reason code for each cause', async () => {
     await startDaemon({ config: { images: { allow, pull: 'always' } } })
-    expect(await fails(['foreign:test'])).toEqual({ code: 'HW_IMAGE_PLATFORM', state: 'REFUSED' })
-    const absent = await hepwrapRun('alice', ['--pull', 'never', `${REPOSITORY}:1`, 'true'])
-    expect(complaint(absent)).toBe(
-      `hepwrap: image "${REPOSITORY}:1" is not on this node (HW_IMAGE_ABSENT)`,
+    const codes = await failures(
+      ['foreign:test'],
+      ['--pull', 'never', `${REPOSITORY}:1`],
+      [`${REPOSITORY}:absent`],
+      [`${REGISTRY}/atlas/absent`],
+      [`${REPOSITORY}@sha256:${'0'.repeat(64)}`],
+      ['127.0.0.1:5999/atlas/box:1'],
+      ['host.invalid/atlas/box:1'],
     )
-    const missing = { code: 'HW_IMAGE_NOT_FOUND', state: 'REFUSED' }
-    expect(await fails([`${REPOSITORY}:absent`])).toEqual(missing)
-    expect(await fails([`${REGISTRY}/atlas/absent`])).toEqual(missing)
-    expect(await fails([`${REPOSITORY}@sha256:${'0'.repeat(64)}`])).toEqual(missing)
-    const down = { code: 'HW_REGISTRY_DOWN', state: 'FAILED' }
-    expect(await fails(['127.0.0.1:5999/atlas/box:1'])).toEqual(down)
-    expect(await fails(['host.invalid/atlas/box:1'])).toEqual(down)
+    expect(codes).toEqual([
+      'HW_IMAGE_PLATFORM REFUSED',
+      'HW_IMAGE_ABSENT REFUSED',
+      'HW_IMAGE_NOT_FOUND REFUSED',
+      'HW_IMAGE_NOT_FOUND REFUSED',
+      'HW_IMAGE_NOT_FOUND REFUSED',
+      'HW_REGISTRY_DOWN FAILED',
+      'HW_REGISTRY_DOWN FAILED',
+    ])
     expect(await leftovers()).toEqual(nothing)
   })
 
   it('ACCEPTANCE 29: tells a registry that wants credentials from one that is away', async () => {
     await service('start', 'registry-auth')
     await startDaemon({ config: { images: { allow } } })
-    const denied = await fails(['127.0.0.1:5001/atlas/box:1'])
-    expect(denied).toEqual({ code: 'HW_REGISTRY_AUTH', state: 'FAILED' })
+    const denied = ['127.0.0.1:5001/atlas/box:1']
+    expect(await failures(denied)).toEqual(['HW_REGISTRY_AUTH FAILED'])
 
     await service('stop', 'registry')
     try {
-      expect((await fails([`${REPOSITORY}:1`])).code).toBe('HW_REGISTRY_DOWN')
+      expect(await failures([`${REPOSITORY}:1`])).toEqual(['HW_REGISTRY_DOWN FAILED'])
     } finally {
       await service('start', 'registry')
     }
@@ -170,18 +189,20 @@ describe('an image that cannot be had', () => {
   it('ACCEPTANCE 29: a --pull beyond what the site allows is refused before anything is asked', async () => {
     const daemon = await startDaemon({ config: { images: { allow, pull: 'missing' } } })
     const requests = requestsSince('registry')
-    expect((await fails(['--pull', 'always', `${REPOSITORY}:1`])).code).toBe('HW_PULL_REFUSED')
+    const refused = 'HW_PULL_REFUSED REFUSED'
+    expect(await failures(['--pull', 'always', `${REPOSITORY}:1`])).toEqual([refused])
     await daemon.stop()
     await startDaemon({ config: { images: { allow, pull: 'never' } } })
-    expect((await fails(['--pull', 'missing', `${REPOSITORY}:1`])).code).toBe('HW_PULL_REFUSED')
-    expect((await fails([`${REPOSITORY}:1`])).code).toBe('HW_IMAGE_ABSENT')
+    const never = await failures(['--pull', 'missing', `${REPOSITORY}:1`], [`${REPOSITORY}:1`])
+    expect(never).toEqual([refused, 'HW_IMAGE_ABSENT REFUSED'])
     expect(requests()).toEqual([])
   })
 
   it('refuses names that are none', async () => {
     await startDaemon({ config: { images: { allow } } })
-    for (const image of ['Box', 'a b', '../x', 'box:', 'box@sha256:1', 'x'.repeat(300), '-'])
-      expect((await fails([image])).code, image).toBe('HW_IMAGE_INVALID')
+    const names = ['Box', 'a b', '../x', 'box:', 'box@sha256:1', 'x'.repeat(300), '-']
+    const codes = await failures(...names.map((name) => [name]))
+    expect(codes).toEqual(names.map(() => 'HW_IMAGE_INVALID REFUSED'))
     const hostile = await hepwrapRun('alice', [
       '\u001b]0;owned\u0007\nhepwrap: all is well',
       'true',
@@ -319,12 +340,16 @@ async function docker(...args: string[]): Promise<string> {
   return expectSuccess(await as('root').run(['docker', ...args])).stdout
 }
 
-/** Whatever came from the registry. */
+/** Whatever has a name of the registry's loses it. */
 async function removeImages(): Promise<void> {
-  const listed = await docker('images', '--no-trunc', '--format', '{{.Repository}} {{.ID}}')
-  const ids = listed.split('\n').filter((line) => line.startsWith(REGISTRY))
-  const unique = [...new Set(ids.map((line) => line.split(' ')[1]!))]
-  for (const id of unique) await as('root').run(['docker', 'rmi', '--force', id])
+  const format = '{{.Repository}} {{.Tag}} {{.Digest}}'
+  const listed = await docker('images', '--digests', '--format', format)
+  const lines = listed.split('\n').filter((line) => line.startsWith(REGISTRY))
+  const names = lines.map((line) => {
+    const [repository, tag, digest] = line.split(' ')
+    return tag === '<none>' ? `${repository!}@${digest!}` : `${repository!}:${tag!}`
+  })
+  for (const name of new Set(names)) await as('root').run(['docker', 'rmi', name])
 }
 
 /** What the registry was asked since, like "GET /v2/atlas/box/manifests/1". */
