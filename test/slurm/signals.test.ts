@@ -50,7 +50,10 @@ const seen = (name: string) => {
   return existsSync(path) ? readFileSync(path, 'utf8').trim().split('\n') : []
 }
 const isReady = (name: string) =>
-  eventually(() => seen(name)[0] === 'ready', { what: `payload of ${name}` })
+  eventually(() => seen(name)[0] === 'ready', {
+    timeoutMs: 20_000, // a job waits for what the last one on its core leaves
+    what: `payload of ${name}`,
+  })
 
 describe('signals', () => {
   it('ACCEPTANCE 22: each signal that reaches the client reaches the payload', async () => {
