@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { HepwrapError, quote } from '../base/errors.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
 import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
+import { mountOver } from '../plan/mounts.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { containerName } from './undo.js'
 
@@ -59,6 +60,20 @@ export function containerSpec({
     mounts,
     runtime,
   }
+}
+
+/**
+ * Where the command begins. The caller's cwd is the image's own directory instead where the mount that holds it was left
+ * out; a directory that he asked for (`isAsked`) stays what it is, and is missed by init.
+ */
+export function workdirOf(
+  { workdir, mounts }: Pick<RunPlan, 'workdir' | 'mounts'>,
+  image: Pick<ImageFacts, 'workdir'>,
+  { isAsked, leftOut }: { readonly isAsked: boolean; readonly leftOut: readonly string[] },
+): string {
+  const holder = workdir === undefined ? undefined : mountOver(workdir, mounts)?.target
+  const isMissing = !isAsked && holder !== undefined && leftOut.includes(holder)
+  return workdir === undefined || isMissing ? image.workdir || '/' : workdir
 }
 
 /** Docker's rule: a command replaces the image's; an entrypoint, even an empty one, drops the image's command too. */

@@ -17,7 +17,7 @@ import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
-import { containerSpec, newGatePlace, type GatePlace } from './container-spec.js'
+import { containerSpec, newGatePlace, workdirOf, type GatePlace } from './container-spec.js'
 import { openGate, type Gate, type Init } from './gate.js'
 import { abortable } from './image-store.js'
 import type { LiveRun } from './live-runs.js'
@@ -38,6 +38,8 @@ export interface Launch {
 export interface LaunchParts {
   readonly admission: Admission
   readonly image: ImageFacts
+  /** The user named a working directory. */
+  readonly asksWorkdir: boolean
   readonly live: LiveRun
   readonly watch: Stopwatch
   readonly deps: RunDeps
@@ -86,17 +88,15 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   const gate = await openGate(join(directory, 'gate'), { uid, gid, initPath })
   try {
     const place = newGatePlace()
-    const mounts = [
-      ...(await ownBinds(plan, directory, place, deps)),
-      ...(await stage(plan, directory, deps)),
-    ]
+    const own = await ownBinds(plan, directory, place, deps)
+    const { mounts, skipped } = await stage(plan, directory, deps)
     const spec = containerSpec({
       plan,
       image,
       place,
       node: nodeLabel(deps),
       runtime: deps.config.engine.runtime,
-      mounts,
+      mounts: [...own, ...mounts],
     })
     watch.lap('mounts')
     live.ending.throwIfAborted()
@@ -112,7 +112,8 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     await enter(init, placement, deps)
     copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step
     watch.lap('enter')
-    const workdir = plan.workdir ?? (image.workdir || '/')
+    const leftOut = skipped.map(({ target }) => target)
+    const workdir = workdirOf(plan, image, { isAsked: parts.asksWorkdir, leftOut })
     return { spec, workdir, containerId, stdio, init, started }
   } catch (thrown) {
     gate.close()
@@ -194,15 +195,15 @@ const ownBind = (source: string, target: string): BindMount => ({
   propagation: 'rprivate',
 })
 
-async function stage(plan: RunPlan, directory: string, deps: RunDeps): Promise<Staging['mounts']> {
-  const { mounts, skipped } = await stageMounts(plan.mounts, {
+async function stage(plan: RunPlan, directory: string, deps: RunDeps): Promise<Staging> {
+  const staging = await stageMounts(plan.mounts, {
     caller: plan.caller,
     runDirectory: directory,
     denied: deniedMountPaths(deps.config),
   })
-  for (const { target, code, message } of skipped)
+  for (const { target, code, message } of staging.skipped)
     deps.log.info({ runId: plan.runId, target, code }, `mount left out: ${message}`)
-  return mounts
+  return staging
 }
 
 /** Whoever is first: init at the gate, the engine's refusal, a container that died on its way, or the time-out. */

@@ -80,7 +80,8 @@ async function execute(
     pull_ms: isPulled ? Math.round(watch.parts['image'] ?? 0) : null,
   })
   watch.lap('record')
-  const started = await launch({ admission, image, live, watch, deps })
+  const asksWorkdir = client.request.workdir !== undefined
+  const started = await launch({ admission, image, asksWorkdir, live, watch, deps })
   const pump = pumpOutput(started.stdio, client.output, plan.tty)
   await connectTerminal(client, started, { plan, live, deps })
   const startedAtMs = deps.clock.nowMs()

@@ -15,7 +15,7 @@ import {
   type RunOptions,
 } from './job-runs.js'
 
-beforeAll(() => startDaemon())
+beforeAll(() => startDaemon({ config: { mounts: { always: [], deny: ['/scratch/closed'] } } }))
 afterAll(stopDaemons)
 afterEach(async () => expect(await leftovers()).toEqual(nothing))
 
@@ -75,6 +75,18 @@ describe('-w, --workdir', () => {
         { cwd },
       ),
     ).toEqual([cwd, '/'])
+  })
+
+  it("is the image's where the caller's own may not be mounted, unless he asks for it", async () => {
+    mkdirSync('/scratch/closed/below', { recursive: true, mode: 0o777 })
+    const argLists = [
+      ['busybox:test', 'pwd'],
+      ['-w', '/scratch/closed/below', 'busybox:test', 'pwd'],
+    ]
+    const [own, asked] = await runs(argLists, { cwd: '/scratch/closed/below' })
+    expect(own).toEqual({ status: 0, stdout: '/\n', stderr: '' })
+    expect(asked!.status).toBe(126)
+    expect(complaint(asked!)).toContain('(HW_WORKDIR)')
   })
 
   it('keeps the name by which the caller went there', async () => {

@@ -3,10 +3,35 @@ import { describe, expect, it } from 'vitest'
 import type { RunId } from '../../../src/base/ids.js'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
 import type { RunPlan } from '../../../src/plan/run-plan.js'
-import { commandOf, containerSpec, newGatePlace } from '../../../src/run/container-spec.js'
+import {
+  commandOf,
+  containerSpec,
+  newGatePlace,
+  workdirOf,
+} from '../../../src/run/container-spec.js'
 import { someCaller, someImage } from './fakes.js'
 
 const image = parseImageRef('busybox')
+
+describe('the working directory', () => {
+  const home = { kind: 'caller', source: '/home/a', fd: 3, target: '/home/a', readOnly: false }
+  const mounts = [{ ...home, origin: 'home' }] as const
+  it.each<[string, string | undefined, boolean, string[], string]>([
+    // workdir of the plan, asked for, what was left out → where the command begins
+    ['the caller’s', '/home/a/b', false, [], '/home/a/b'],
+    ['the image’s without one', undefined, false, [], '/image'],
+    ['the image’s where its mount was left out', '/home/a/b', false, ['/home/a'], '/image'],
+    ['the caller’s where another was left out', '/home/a', false, ['/scratch'], '/home/a'],
+    ['what was asked for in any case', '/home/a/b', true, ['/home/a'], '/home/a/b'],
+    ['what was asked for in the image', '/etc', true, [], '/etc'],
+  ])('is %s', (_what, workdir, isAsked, leftOut, expected) => {
+    const found = workdirOf({ workdir, mounts }, { workdir: '/image' }, { isAsked, leftOut })
+    expect(found).toBe(expected)
+    expect(workdirOf({ workdir: undefined, mounts }, { workdir: '' }, { isAsked, leftOut })).toBe(
+      '/',
+    )
+  })
+})
 
 describe('the command', () => {
   const E = ['/entry', '--flag']
