@@ -167,7 +167,8 @@ function compared(what: string, hepwrap: number[], docker: number[]): Row {
 
 async function timed(turns: Wanted['turns']): Promise<Turn[]> {
   // Only the shell in the step knows where it is.
-  const script = 'exec node .cache/bench/timed.mjs "$(printf %s "$0" | sed "s|[$]STEP|$STEP|g")"'
+  const script =
+    'exec node /opt/hepwrap/.cache/bench/timed.mjs "$(printf %s "$0" | sed "s|[$]STEP|$STEP|g")"'
   const wanted: Wanted = { turns, env: {} }
   const step = inStep(script, JSON.stringify(wanted))
   return JSON.parse(expectSuccess(await step.result).stdout) as Turn[]
@@ -177,7 +178,7 @@ async function timed(turns: Wanted['turns']): Promise<Turn[]> {
 function inStep(script: string, ...args: string[]): Running {
   const step = "export STEP=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)"
   const argv = ['-Q', '-c', '2', '--mem=3000', 'sh', '-c', `${step}; ${script}`, ...args]
-  return as('alice').startSrun(argv, { cwd: '/opt/hepwrap', timeoutMs: 120_000 })
+  return as('alice').startSrun(argv, { timeoutMs: 120_000 })
 }
 
 interface Start {

@@ -14,8 +14,8 @@ import { someCaller, someImage } from './fakes.js'
 const image = parseImageRef('busybox')
 
 describe('the working directory', () => {
-  const home = { kind: 'caller', source: '/home/a', fd: 3, target: '/home/a', readOnly: false }
-  const mounts = [{ ...home, origin: 'home' }] as const
+  const home = { source: '/home/a', fd: 3, target: '/home/a', readOnly: false }
+  const mounts = [{ ...home, kind: 'caller', origin: 'home' }] as const
   it.each<[string, string | undefined, boolean, string[], string]>([
     // workdir of the plan, asked for, what was left out → where the command begins
     ['the caller’s', '/home/a/b', false, [], '/home/a/b'],
