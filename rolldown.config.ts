@@ -5,6 +5,7 @@ import type { OutputOptions, RolldownOptions } from 'rolldown'
 const config: Omit<RolldownOptions, 'output'> & { output: OutputOptions } = {
   input: 'src/bin/hepwrap.ts',
   platform: 'node',
+  external: ['koffi'], // has a native part; loaded for `run -it` only, and done without where it is not there
   output: {
     dir: 'dist/bin',
     format: 'cjs',

@@ -35,6 +35,6 @@ async function openStdio(wanted: { interactive: boolean; tty: boolean }): Promis
     : { startInput: undefined }
   return {
     startInput: startInput && ((sink) => startInput(sink, input)),
-    terminal: openTerminal?.(input),
+    terminal: await openTerminal?.(input),
   }
 }

@@ -14,14 +14,25 @@ export interface Terminal {
 }
 
 /** `input`: our stdin where the container reads it; that must be a terminal then. */
-export function openTerminal(input: ReadStream | undefined): Terminal {
+export async function openTerminal(input: ReadStream | undefined): Promise<Terminal> {
   const fd = [0, 1, 2].find((candidate) => isatty(candidate))
+  const leaveOutputAlone = input && (await loadOutputMode())
   return {
     size: () => (fd === undefined ? { rows: 0, columns: 0 } : readSize(fd)),
-    makeRaw: () => void input?.setRawMode(true),
+    makeRaw: () => {
+      input?.setRawMode(true)
+      leaveOutputAlone?.(0)
+    },
     restore: () => void input?.setRawMode(false),
   }
 }
+
+/** Foreign calls take 30 ms to load: only for a session that somebody sits at. A client without them has Node's raw mode. */
+const loadOutputMode = () =>
+  import('../kernel/terminal.js').then(
+    ({ leaveOutputAlone }) => leaveOutputAlone,
+    () => undefined,
+  )
 
 export function openTerminalInput(): ReadStream {
   if (isatty(0)) return new ReadStream(0)

@@ -43,7 +43,10 @@ describe('a terminal', () => {
     shell.type(`hepwrap run -it --name sized busybox:test sh -c '${payload}'; echo status $?\r`)
     await shell.shows('\n24 80\n')
     const client = await clientOf('sized')
-    expect(await settingsOf(client.pid)).toMatch(/-icanon[^]*-echo\b/)
+    const raw = await settingsOf(client.pid)
+    expect(raw).toMatch(/-icanon[^]*-echo\b/)
+    expect(raw).toMatch(/-opost\b/) // or "\n" of a full-screen program would also return to column 0
+    expect(shell.stdoutSoFar()).toContain('\n24 80\r\n')
     await shell.resize(50, 132)
     await shell.shows('\n50 132\n')
     await as('alice').run(['touch', 'go'])

@@ -683,7 +683,12 @@ describe('a terminal', () => {
 })
 
 describe('what the client loads', () => {
-  it('is no package but the TOML parser, and that only for --config', () => {
+  it('is no package but the TOML parser, only for --config, and koffi, only for -it', () => {
+    const granted: Record<string, string> = {
+      'cli/configured-socket.ts': 'smol-toml',
+      'kernel/terminal.ts': 'koffi',
+      'kernel/libc.ts': 'koffi',
+    }
     for (const name of [...client.sources.run, ...client.sources.verbs]) {
       const source = readFileSync(join('src', name), 'utf8')
       const packages = [
@@ -691,8 +696,9 @@ describe('what the client loads', () => {
       ]
         .map((match) => match[1] ?? '')
         .filter((imported) => !imported.startsWith('node:'))
-      expect(packages, name).toEqual(name === 'cli/configured-socket.ts' ? ['smol-toml'] : [])
+      expect(packages, name).toEqual(name in granted ? [granted[name]] : [])
     }
+    for (const name of Object.keys(granted)) expect(client.sources.run).not.toContain(name)
   })
 
   it('is, for run, none of the other verbs', () => {

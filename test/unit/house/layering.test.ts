@@ -11,7 +11,7 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  * - mounts: whose descriptors (identity) and what lies at a path (proc's mountinfo).
  * - slurm: the job table keeps the prolog's words as wire has them.
  * - run: the configuration's type, never its loading.
- * - cli: of wire also the frames, which import nothing.
+ * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only.
  */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
@@ -34,7 +34,9 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 }
 
 /** Single files of a room that another may import at run time where the table grants it types only. */
-const ALSO: Readonly<Record<string, readonly string[]>> = { cli: ['wire/frames.ts'] }
+const ALSO: Readonly<Record<string, readonly string[]>> = {
+  cli: ['wire/frames.ts', 'kernel/terminal.ts'],
+}
 
 interface Crossing {
   readonly from: string

@@ -21,7 +21,10 @@ export async function buildClient(): Promise<BuiltClient> {
   const chunks = output.filter((file) => file.type === 'chunk')
   const loaded = loadedForRun(chunks)
   const sourcesOf = (some: OutputChunk[]) =>
-    some.flatMap(({ moduleIds }) => moduleIds.map((path) => relative(join(ROOT, 'src'), path)))
+    some
+      .flatMap(({ moduleIds }) => moduleIds)
+      .filter((path) => !path.startsWith('\0')) // the bundler's own
+      .map((path) => relative(join(ROOT, 'src'), path))
   return {
     path: join(built, 'hepwrap.cjs'),
     sources: {
