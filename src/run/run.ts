@@ -41,7 +41,7 @@ export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
   }
   watch.lap('admit')
   const live = deps.live.add({ runId, caller: client.caller, jobId: jobIdOf(admission) })
-  bindClient(client, live, admission)
+  bindClient(client, live, admission, deps)
   client.event({ kind: 'opened', run_id: runId })
   try {
     return await execute(admission, client, live, watch, deps)
@@ -53,8 +53,15 @@ export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
 }
 
 /** Signals and the end of the connection count from the first moment, long before there is a container. */
-function bindClient(client: RunClient, live: LiveRun, { plan }: Admission): void {
-  const leave = () => live.end({ ...CLIENT_GONE, graceMs: plan.stopTimeoutMs })
+function bindClient(
+  client: RunClient,
+  live: LiveRun,
+  { plan }: Admission,
+  { config }: RunDeps,
+): void {
+  // Nobody waits for it any more, and its step may be gone: no user's --stop-timeout outlasts the site's.
+  const graceMs = Math.min(plan.stopTimeoutMs, config.node.stop_timeout_s * 1000)
+  const leave = () => live.end({ ...CLIENT_GONE, graceMs })
   if (client.gone.aborted) leave()
   else client.gone.addEventListener('abort', leave, { once: true })
   client.onSignal((signal) => live.forward(signal))
