@@ -105,6 +105,9 @@ describe('recovery', () => {
       await daemon.kill('SIGKILL')
       await daemon.restart()
     }
+    // On a busy machine no run may have come to its end between two instants.
+    const completed = "select id from records where state = 'COMPLETED'"
+    await eventually(() => daemon.ledgerRows(completed).length > 0)
     await alice.run(['rm', 'going'])
     await step.result
     await expectOnlyForeign()
@@ -120,11 +123,12 @@ describe('recovery', () => {
     const told = new Map(words('told').map(([name, status]) => [name, Number(status)]))
     expect(new Set(rows.map((row) => row['id'])).size).toBe(rows.length)
     expect(new Set(rows.map((row) => row['name'])).size).toBe(rows.length)
-    const states = new Map<unknown, number>()
+    const states = new Map<string, number>()
     for (const row of rows) {
       const name = String(row['name'])
-      const state = row['state']
-      states.set(state, (states.get(state) ?? 0) + 1)
+      const state = String(row['state'])
+      const key = state === 'FAILED' ? `FAILED ${String(row['reason'])}` : state
+      states.set(key, (states.get(key) ?? 0) + 1)
       const facts = { name, state, finished: finished.has(name), told: told.get(name) }
       expect(
         ['COMPLETED', 'NODE_FAIL', 'CANCELLED', 'FAILED'],
@@ -134,8 +138,9 @@ describe('recovery', () => {
       if (state === 'COMPLETED') expect(facts).toMatchObject({ finished: true })
       if (facts.told === 0) expect(facts).toMatchObject({ state: 'COMPLETED', finished: true })
     }
-    expect(states.get('NODE_FAIL')).toBeGreaterThan(INSTANTS / 2)
-    expect(states.get('COMPLETED')).toBeGreaterThan(0)
+    const counts = JSON.stringify([...states])
+    expect(states.get('NODE_FAIL') ?? 0, counts).toBeGreaterThan(INSTANTS / 2)
+    expect(states.get('COMPLETED') ?? 0, counts).toBeGreaterThan(0)
     // A run without a record never began.
     const recorded = new Set(rows.map((row) => row['name']))
     for (const name of finished) expect(recorded).toContain(name)

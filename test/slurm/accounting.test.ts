@@ -1,6 +1,6 @@
 // The record of each run: complete however it ends, true to what the run used, one's own alone.
 import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
@@ -519,9 +519,11 @@ function expectCpu({ cpu_user_usec, cpu_system_usec }: UsageRecord, measuredSeco
 /** A job that reaches its time limit, announced with all that a prolog of a later Slurm is told. */
 async function startExpiring(): Promise<Submitted> {
   const line = `hepwrap run ${labelled('expired', 'sleep', '300').join(' ')}`
-  const script = `while [ ! -e /tmp/announced ]; do sleep 0.05; done; exec ${line}`
+  const script = `touch /tmp/begun; while [ ! -e /tmp/announced ]; do sleep 0.05; done; exec ${line}`
   const job = await as('alice').sbatch(script, ['-p', 'shared'])
   await waitState(job.id, 'RUNNING')
+  // The node's own prolog has spoken once the script runs; what is announced here comes after it.
+  await eventually(() => existsSync('/tmp/begun'))
   const env = {
     SLURM_JOB_ID: job.id,
     SLURM_JOB_UID: '2001',

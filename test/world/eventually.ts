@@ -10,7 +10,7 @@ export interface Patience {
 /** Calls `probe` until it neither throws nor returns false or undefined, and returns its answer. */
 export async function eventually<T>(
   probe: () => T | Promise<T>,
-  { timeoutMs = 10_000, intervalMs = 20, what = 'it' }: Patience = {},
+  { timeoutMs = 20_000, intervalMs = 20, what = 'it' }: Patience = {},
 ): Promise<Exclude<T, false | undefined>> {
   const deadlineMs = performance.now() + timeoutMs
   for (;;) {
