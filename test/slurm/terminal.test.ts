@@ -39,7 +39,7 @@ describe('a terminal', () => {
   it('ACCEPTANCE 21: has a size, is resized, is raw meanwhile and as it was afterwards', async () => {
     const shell = await shellInStep()
     const payload =
-      'test -t 0 && test -t 1 && test -t 2 && stty size; trap "stty size" WINCH; until [ -e go ]; do sleep 0.05; done; read line; echo "<$line>"; exit 7'
+      'test -t 0 && test -t 1 && test -t 2 && stty size; trap "stty size" WINCH; until [ -e go ]; do sleep 0.05; done; until [ "$line" ]; do read line; done; echo "<$line>"; exit 7'
     shell.type(`hepwrap run -it --name sized busybox:test sh -c '${payload}'; echo status $?\r`)
     await shell.shows('\n24 80\n')
     const client = await clientOf('sized')
