@@ -16,6 +16,7 @@ import {
   toRow,
   type RecordChange,
   type RecordRow,
+  type Scope,
 } from './record.js'
 
 /** What recovery needs to undo a run: paths and names of ours, written before any of them exists. */
@@ -27,11 +28,6 @@ export interface UndoNote {
 export interface OpenRun {
   readonly record: UsageRecord
   readonly undo: UndoNote
-}
-
-/** Whose records: undefined = everybody's (root). */
-export interface Scope {
-  readonly uid: number | undefined
 }
 
 export interface Ledger {

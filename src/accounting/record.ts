@@ -113,3 +113,8 @@ export function fromRow(row: RecordRow): UsageRecord {
   const parsed = labels === null ? null : (JSON.parse(labels) as Readonly<Record<string, string>>)
   return { ...row, labels: parsed }
 }
+
+/** Whose records: undefined = everybody's (root). */
+export interface Scope {
+  readonly uid: number | undefined
+}

@@ -4,31 +4,11 @@ import { OUR_PREFIX, type RunId } from '../base/ids.js'
 import type { CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
 import { isErrno, isOwnDirectory, writeControl } from './files.js'
+import type { PlacedDirectory, Placement, PlacementLimits } from './placement-types.js'
 import { makeV1, planV1 } from './v1.js'
 import { makeV2, planV2 } from './v2.js'
 
-export interface PlacedDirectory {
-  /** "memory", co-mounted "cpu,cpuacct", "freezer"; "cgroup2" on v2. */
-  readonly controller: string
-  /** Absolute path in the cgroup file system. */
-  readonly path: string
-  /** Ours, to be made and removed; false: the caller's own (the v1 freezer, so that Slurm's kill reaches the run). */
-  readonly own: boolean
-}
-
-/** Where a run lives; plain JSON, kept in the ledger so that any later daemon can read, kill and remove it. */
-export interface Placement {
-  readonly version: 1 | 2
-  readonly directories: readonly PlacedDirectory[]
-}
-
-/** Limits of the run's own, inside the job's. */
-export interface PlacementLimits {
-  readonly memoryBytes?: number | undefined
-  /** CPU time per wall time, e.g. 1.5 */
-  readonly cpus?: number | undefined
-  readonly pidsMax?: number | undefined
-}
+export type { Placement, PlacementLimits }
 
 /** The directories of a run whose caller sits in these cgroups. Pure. Throws HW_CGROUP_FAILED. */
 export function planPlacement(

@@ -6,7 +6,7 @@ import type { CgroupMembership } from '../proc/cgroup-of.js'
 import { ENGINE_DEVICES } from './devices.js'
 import { isErrno, readControl, writeControl } from './files.js'
 import { makeDirectories } from './make.js'
-import type { PlacedDirectory, PlacementLimits } from './placement.js'
+import type { PlacedDirectory, PlacementLimits } from './placement-types.js'
 
 // Named hierarchies, a hybrid's unified one and the other controllers are left alone.
 const OWN = ['memory', 'cpuset', 'devices', 'cpuacct', 'cpu', 'pids', 'blkio']

@@ -6,7 +6,7 @@ import { cgroupDirectory, type CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
 import { isErrno, writeControl } from './files.js'
 import { makeDirectories } from './make.js'
-import type { PlacedDirectory, PlacementLimits } from './placement.js'
+import type { PlacedDirectory, PlacementLimits } from './placement-types.js'
 
 const PERIOD_USEC = 100_000
 

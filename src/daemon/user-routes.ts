@@ -11,7 +11,7 @@ import { isAllowedImage } from '../policy/policy.js'
 import type { LiveRun } from '../run/live-runs.js'
 import { KillRequest, StopRequest, type ContainerRow, type ImageRow } from '../wire/job-api.js'
 import { RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
-import type { Scope } from '../accounting/ledger.js'
+import type { Scope } from '../accounting/record.js'
 import type { Daemon } from './compose.js'
 
 /** The containers that `ps -a` shows at most, newest first; `hepwrap acct` has all. */
