@@ -76,14 +76,8 @@ function outOfMemory(status: Status, kills: number): Outcome {
   return { ...status, state: 'OUT_OF_MEMORY', reason: 'HW_OOM_KILLED', message }
 }
 
-/** What the node did to a run is NODE_FAIL; what the engine did, FAILED; everything else was somebody's wish. */
 function endedOnRequest(status: Status, ending: Ending): Outcome {
-  const state: RecordState =
-    ending.code === 'HW_DAEMON_STOPPING' || ending.code === 'HW_DAEMON_RESTARTED'
-      ? 'NODE_FAIL'
-      : ending.code.startsWith('HW_ENGINE')
-        ? 'FAILED'
-        : 'CANCELLED'
+  const state = stateOfEnding(ending)
   const isOurs = state !== 'CANCELLED'
   return {
     ...status,
@@ -92,6 +86,12 @@ function endedOnRequest(status: Status, ending: Ending): Outcome {
     reason: ending.code,
     message: ending.message,
   }
+}
+
+/** What the node did to a run is NODE_FAIL; what the engine did, FAILED; everything else was somebody's wish. */
+export function stateOfEnding({ code }: Ending): RecordState {
+  if (code === 'HW_DAEMON_STOPPING' || code === 'HW_DAEMON_RESTARTED') return 'NODE_FAIL'
+  return code.startsWith('HW_ENGINE') ? 'FAILED' : 'CANCELLED'
 }
 
 function execFailed({ program }: EndFacts, errno: number): Outcome {

@@ -3,9 +3,10 @@
 // Whatever happens, what was made is undone by run id, and the record is closed once with what is known.
 import type { RecordChange } from '../accounting/record.js'
 import { rfc3339 } from '../base/clock.js'
-import { asHepwrapError, REASONS, type HepwrapError } from '../base/errors.js'
+import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
 import { newRunId, type JobId, type RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
+import { isCallerAlive } from '../identity/caller.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import type { RunClose } from '../wire/run-api.js'
 import { admit, type Admission } from './admit.js'
@@ -14,7 +15,7 @@ import { killable } from './killable.js'
 import { launch, readyImage, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { newestOnly } from './newest-only.js'
-import { outcomeOf, type EndFacts, type Outcome } from './outcome.js'
+import { outcomeOf, stateOfEnding, type EndFacts, type Outcome } from './outcome.js'
 import type { RunClient, RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
 import { startStopwatch, type Stopwatch } from './stopwatch.js'
@@ -151,25 +152,28 @@ async function connectTerminal(
 async function abandon(
   { plan, placement }: Admission,
   live: LiveRun,
-  error: HepwrapError,
+  thrown: HepwrapError,
   deps: RunDeps,
 ): Promise<RunClose> {
   const { runId } = plan
+  // A client that has just died makes a launch fail in ways of their own, before its connection tells of it.
+  if (!isCallerAlive(live.caller)) live.end({ ...CLIENT_GONE, graceMs: 0 })
+  const ending = live.endingAs
+  const error = ending === undefined ? thrown : new HepwrapError(ending.code, ending.message)
   const usage = await undoRun(runId, placement, undoDeps(deps))
-  const { http } = REASONS[error.code]
-  const signal = live.endingAs?.signal
-  const exit = signal === undefined ? REASONS[error.code].exit : 128 + signal
+  const { http, exit: ownExit } = REASONS[error.code]
+  const exit = ending?.signal === undefined ? ownExit : 128 + ending.signal
   const outcome: Outcome = {
-    state: live.endingAs !== undefined ? 'CANCELLED' : http >= 500 ? 'FAILED' : 'REFUSED',
+    state: ending !== undefined ? stateOfEnding(ending) : http >= 500 ? 'FAILED' : 'REFUSED',
     reason: error.code,
     exit,
     exitCode: exit,
-    signal: signal ?? null,
+    signal: ending?.signal ?? null,
     message: error.message,
   }
   closeRecord(runId, outcome, usage, deps.clock.nowMs(), deps)
-  if (error.code === 'HW_INTERNAL')
-    deps.log.error({ err: error, runId }, 'a run failed by a fault of ours')
+  if (thrown.code === 'HW_INTERNAL')
+    deps.log.error({ err: thrown, runId }, 'a run failed by a fault of ours')
   return { ...closeOf(runId, error), exit }
 }
 
