@@ -7,11 +7,11 @@ import Database from 'better-sqlite3'
 import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import type { RunId } from '../base/ids.js'
 import type { RecordsQuery, UsageRecord } from '../wire/usage-api.js'
+import { RECORD_FIELDS } from '../wire/record-fields.js'
 import { migrate } from './migrations.js'
 import { createRecordReader } from './query.js'
 import {
   fromRow,
-  RECORD_FIELDS,
   toChange,
   toRow,
   type RecordChange,

@@ -3,7 +3,8 @@ import type { Database } from 'better-sqlite3'
 import { rfc3339 } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { STATES, type RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
-import { fromRow, RECORD_FIELDS, type RecordRow, type Scope } from './record.js'
+import { RECORD_FIELDS } from '../wire/record-fields.js'
+import { fromRow, type RecordRow, type Scope } from './record.js'
 
 /** How many rows are looked at in one go: a few milliseconds, matching or not, while the daemon does nothing else. */
 const PAGE_ROWS = 1000

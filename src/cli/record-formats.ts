@@ -1,5 +1,6 @@
 // Accounting records as text: table for people, json, csv and parsable for programs. One record in, one line out.
 import type { UsageRecord } from '../wire/usage-api.js'
+import { RECORD_FIELDS } from '../wire/record-fields.js'
 import { formatBytes, formatDuration, tableHead, tableRow, type Column } from './table.js'
 
 export interface RecordFormat {
@@ -18,53 +19,6 @@ export const FORMATS: Readonly<Record<string, () => RecordFormat>> = {
   csv: () => formatLines(',', quoteCsv),
   parsable: () => formatLines('|', escapeParsable),
 }
-
-/** All fields in the order of UsageRecord; keyed so that one that is missing does not compile. */
-export const FIELDS = Object.keys({
-  id: true,
-  cluster: true,
-  node: true,
-  job_id: true,
-  array_job_id: true,
-  array_task_id: true,
-  het_offset: true,
-  restart_count: true,
-  step_id: true,
-  task: true,
-  user: true,
-  uid: true,
-  group: true,
-  gid: true,
-  account: true,
-  partition: true,
-  image: true,
-  image_id: true,
-  image_digest: true,
-  command: true,
-  name: true,
-  labels: true,
-  engine: true,
-  engine_version: true,
-  state: true,
-  reason: true,
-  exit_code: true,
-  signal: true,
-  oom_kills: true,
-  created_at: true,
-  started_at: true,
-  ended_at: true,
-  pull_ms: true,
-  setup_ms: true,
-  cpu_user_usec: true,
-  cpu_system_usec: true,
-  memory_peak_bytes: true,
-  io_read_bytes: true,
-  io_write_bytes: true,
-  pids_peak: true,
-  cpus: true,
-  memory_limit_bytes: true,
-  gres: true,
-} satisfies Record<keyof UsageRecord, true>) as (keyof UsageRecord)[]
 
 const TABLE: readonly Column<UsageRecord>[] = [
   { title: 'ID', width: 12, cell: ({ id }) => id.slice(0, 12) },
@@ -115,7 +69,9 @@ function formatJson(): RecordFormat {
   return {
     head: '[',
     row: (record) => {
-      const text = JSON.stringify(Object.fromEntries(FIELDS.map((field) => [field, record[field]])))
+      const text = JSON.stringify(
+        Object.fromEntries(RECORD_FIELDS.map((field) => [field, record[field]])),
+      )
       return `${count++ === 0 ? '' : ','}\n${escapeControls(text)}`
     },
     tail: () => (count === 0 ? ']\n' : '\n]\n'),
@@ -123,8 +79,9 @@ function formatJson(): RecordFormat {
 }
 
 const formatLines = (separator: string, escape: (text: string) => string): RecordFormat => ({
-  head: `${FIELDS.join(separator)}\n`,
-  row: (record) => `${FIELDS.map((field) => escape(plainText(record[field]))).join(separator)}\n`,
+  head: `${RECORD_FIELDS.join(separator)}\n`,
+  row: (record) =>
+    `${RECORD_FIELDS.map((field) => escape(plainText(record[field]))).join(separator)}\n`,
   tail: () => '',
 })
 

@@ -11,7 +11,7 @@ import {
   type DraftFacts,
 } from '../../../src/run/run-record.js'
 import type { RunRequest } from '../../../src/wire/run-api.js'
-import { RECORD_FIELDS } from '../../../src/accounting/record.js'
+import { RECORD_FIELDS } from '../../../src/wire/record-fields.js'
 import { someCaller } from './fakes.js'
 
 describe('a command’s text', () => {

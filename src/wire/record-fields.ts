@@ -1,0 +1,52 @@
+// The record's fields in the contract's order, apart from the schemas: the client loads no schema library.
+import type { UsageRecord } from './usage-api.js'
+
+/** The contract's fields, in its order; one that is missing here does not compile. */
+const FIELDS = {
+  id: true,
+  cluster: true,
+  node: true,
+  job_id: true,
+  array_job_id: true,
+  array_task_id: true,
+  het_offset: true,
+  restart_count: true,
+  step_id: true,
+  task: true,
+  user: true,
+  uid: true,
+  group: true,
+  gid: true,
+  account: true,
+  partition: true,
+  image: true,
+  image_id: true,
+  image_digest: true,
+  command: true,
+  name: true,
+  labels: true,
+  engine: true,
+  engine_version: true,
+  state: true,
+  reason: true,
+  exit_code: true,
+  signal: true,
+  oom_kills: true,
+  created_at: true,
+  started_at: true,
+  ended_at: true,
+  pull_ms: true,
+  setup_ms: true,
+  cpu_user_usec: true,
+  cpu_system_usec: true,
+  memory_peak_bytes: true,
+  io_read_bytes: true,
+  io_write_bytes: true,
+  pids_peak: true,
+  cpus: true,
+  memory_limit_bytes: true,
+  gres: true,
+} satisfies Record<keyof UsageRecord, true>
+
+/** The columns of csv and parsable, and of the ledger's table. */
+export const RECORD_FIELDS = Object.keys(FIELDS) as readonly (keyof UsageRecord)[]
