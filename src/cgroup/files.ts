@@ -1,13 +1,5 @@
 // Reading, writing and removing in a cgroup file system, where a file is a question to the kernel.
-import {
-  closeSync,
-  constants,
-  lstatSync,
-  openSync,
-  readFileSync,
-  rmdirSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, constants, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs'
 import { isRunId, OUR_PREFIX } from '../base/ids.js'
 
 /** The text of a control file without its newline; undefined where the kernel or the hierarchy has none. */
@@ -52,15 +44,6 @@ export function parseCount(text: string | undefined): number | undefined {
 export function isOwnDirectory(path: string): boolean {
   const name = path.slice(path.lastIndexOf('/') + 1)
   return name.startsWith(OUR_PREFIX) && isRunId(name.slice(OUR_PREFIX.length))
-}
-
-export function directoryExists(path: string): boolean {
-  try {
-    return lstatSync(path).isDirectory()
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENODEV')) return false
-    throw error
-  }
 }
 
 /** rmdir(2); false: it has processes or children still. A directory that is gone already counts as removed. */

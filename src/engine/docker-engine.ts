@@ -3,6 +3,7 @@ import { Duplex, Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { HepwrapError } from '../base/errors.js'
+import { within } from '../base/within.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
 import { createOptions } from './create-options.js'
 import { engineError, isNotFound, pullError } from './engine-errors.js'
@@ -86,24 +87,17 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
 /** `waitMs`: an engine that hangs must not hold what waits for it; undefined where the answer may take any time. */
 async function attempt<T>(what: string, action: () => Promise<T>, waitMs?: number): Promise<T> {
   try {
-    return await (waitMs === undefined ? action() : answeredWithin(waitMs, action()))
+    return await (waitMs === undefined ? action() : within(waitMs, action(), () => silent(waitMs)))
   } catch (thrown) {
     throw engineError(what, thrown)
   }
 }
 
-async function answeredWithin<T>(waitMs: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const silence = new Promise<never>((_resolve, reject) => {
-    const text = `the container engine did not answer within ${waitMs / 1000} s`
-    timer = setTimeout(() => reject(new HepwrapError('HW_ENGINE_DOWN', text)), waitMs)
-  })
-  try {
-    return await Promise.race([answer, silence])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+const silent = (waitMs: number) =>
+  new HepwrapError(
+    'HW_ENGINE_DOWN',
+    `the container engine did not answer within ${waitMs / 1000} s`,
+  )
 
 interface RawVersion {
   readonly Version: string

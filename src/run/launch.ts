@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { HepwrapError, quote } from '../base/errors.js'
 import { isInside, openEntrances } from '../cgroup/entrances.js'
+import { within } from '../base/within.js'
 import { enterPlacement, makePlacement, type Placement } from '../cgroup/placement.js'
 import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { copyAffinity } from '../kernel/affinity.js'
@@ -235,21 +236,9 @@ async function deadline<T>(
   work: Promise<T>,
 ): Promise<T> {
   const seconds = config.node.start_timeout_s
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      orphans.suspect() // the engine may still do what it was asked
-      reject(
-        new HepwrapError(
-          'HW_START_TIMEOUT',
-          `the container engine did not ${what} the container in ${seconds} s`,
-        ),
-      )
-    }, seconds * 1000)
+  return within(seconds * 1000, work, () => {
+    orphans.suspect() // the engine may still do what it was asked
+    const text = `the container engine did not ${what} the container in ${seconds} s`
+    return new HepwrapError('HW_START_TIMEOUT', text)
   })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
 }

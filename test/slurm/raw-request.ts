@@ -1,6 +1,7 @@
 // Requests as no hepwrap client would send them, from a process of the user's: inside a job, or at the login prompt.
 import { FRAME, frame } from '../../src/wire/frames.js'
 import type { RunRequest } from '../../src/wire/run-api.js'
+import { someRequest } from '../support/some-request.js'
 import { as, expectSuccess, type User } from '../world/world.js'
 
 export const attacker = (name: string): string => `/opt/hepwrap/test/slurm/attackers/${name}.py`
@@ -9,25 +10,8 @@ export const UPGRADE =
   'POST /v1/runs HTTP/1.1\r\nHost: hepwrap\r\nConnection: Upgrade\r\nUpgrade: hepwrap\r\n\r\n'
 
 /** The least that the daemon takes for a request. */
-export const bareRequest = (more: Partial<RunRequest> = {}): RunRequest => ({
-  image: 'busybox:test',
-  command: ['true'],
-  env: {},
-  host_env: {},
-  all_host_env: false,
-  interactive: false,
-  tty: false,
-  labels: {},
-  network: 'host',
-  read_only: false,
-  ulimits: [],
-  mounts: [],
-  tmpfs: [],
-  forbidden: [],
-  cwd: '/',
-  verbose: false,
-  ...more,
-})
+export const bareRequest = (more: Partial<RunRequest> = {}): RunRequest =>
+  someRequest({ image: 'busybox:test', command: ['true'], ...more })
 
 /** The whole of a run's beginning, with any object, or any text, for a request. */
 export const runBytes = (request: object | string): Buffer =>

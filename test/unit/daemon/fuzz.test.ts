@@ -11,7 +11,7 @@ import { buildServer } from '../../../src/daemon/server.js'
 import { createLiveRuns } from '../../../src/run/live-runs.js'
 import { FRAME, frameHeader } from '../../../src/wire/frames.js'
 import { fakeClock, fakeEngine, silentLog } from '../run/fakes.js'
-import { someRequest } from './requests.js'
+import { someRequest } from '../../support/some-request.js'
 
 const UPGRADE =
   'POST /v1/runs HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: hepwrap\r\n\r\n'

@@ -10,7 +10,7 @@ import {
 } from '../../../src/wire/frames.js'
 import { createInbox } from '../../../src/daemon/inbox.js'
 import { createUnreadLimit, type UnreadShare } from '../../../src/daemon/unread.js'
-import { someRequest } from './requests.js'
+import { someRequest } from '../../support/some-request.js'
 import { moment, socketPair, until } from './sockets.js'
 
 const NEVER_MS = 60_000

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { HepwrapError } from '../../../src/base/errors.js'
 import { parseRequest, parseResize, parseSignal } from '../../../src/daemon/request-schema.js'
-import { someRequest } from './requests.js'
+import { someRequest } from '../../support/some-request.js'
 
 const bytes = (value: unknown) =>
   Buffer.from(typeof value === 'string' ? value : JSON.stringify(value))

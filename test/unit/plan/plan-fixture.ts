@@ -3,26 +3,10 @@ import type { RunId } from '../../../src/base/ids.js'
 import { parseDaemonConfig } from '../../../src/config/load.js'
 import type { Caller } from '../../../src/identity/caller.js'
 import { makePlan, type PlanInput } from '../../../src/plan/make-plan.js'
+import { someRequest } from '../../support/some-request.js'
 import type { MountRequest, RunRequest } from '../../../src/wire/run-api.js'
 
-export const REQUEST: RunRequest = {
-  image: 'busybox',
-  command: ['true'],
-  env: {},
-  host_env: {},
-  all_host_env: false,
-  interactive: false,
-  tty: false,
-  labels: {},
-  network: 'host',
-  read_only: false,
-  ulimits: [],
-  mounts: [],
-  tmpfs: [],
-  forbidden: [],
-  cwd: '/home/ada/work',
-  verbose: false,
-}
+export const REQUEST: RunRequest = someRequest({ command: ['true'], cwd: '/home/ada/work' })
 
 export const CALLER: Caller = {
   uid: 1000,

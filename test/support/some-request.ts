@@ -1,5 +1,5 @@
 // A run request with nothing in it but what every one has.
-import type { RunRequest } from '../../../src/wire/run-api.js'
+import type { RunRequest } from '../../src/wire/run-api.js'
 
 export const someRequest = (fields: Partial<RunRequest> = {}): RunRequest => ({
   image: 'busybox',
