@@ -9,7 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'world',
-          include: ['test/{integration,slurm,e2e}/**/*.test.ts'],
+          include: ['test/{integration,slurm,e2e,attack}/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
