@@ -56,6 +56,7 @@ const STEPS: readonly string[] = [
   CREATE INDEX records_uid ON records (uid, seq);
   CREATE INDEX records_job ON records (job_id, seq);
   CREATE INDEX records_created ON records (created_at);`,
+  `ALTER TABLE records ADD COLUMN rule TEXT;`,
 ]
 
 /** Brings the schema up to date, each step in a transaction of its own; refuses a ledger of a newer version. */

@@ -12,6 +12,7 @@ export type RecordChange = Partial<
     | 'engine_version'
     | 'state'
     | 'reason'
+    | 'rule'
     | 'exit_code'
     | 'signal'
     | 'oom_kills'

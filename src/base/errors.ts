@@ -1,16 +1,24 @@
 // The one error class, and texts of others as a message may show them. The catalogue of codes is in reasons.ts.
 import { REASONS, type ReasonCode } from './reasons.js'
 
-export { EXIT_REFUSED, isReasonCode, REASONS, type ReasonCode } from './reasons.js'
+export { EXIT_REFUSED } from './reason.js'
+export { isReasonCode, REASONS, type ReasonCode } from './reasons.js'
 
 /** The one error class: a run, a request or a start-up cannot go on. The message quotes the offending value. */
 export class HepwrapError extends Error {
   readonly code: ReasonCode
+  /** Of a refusal by the site: what says so, with file and line. */
+  readonly rule: string | undefined
 
-  constructor(code: ReasonCode, message: string, options?: ErrorOptions) {
+  constructor(
+    code: ReasonCode,
+    message: string,
+    options?: ErrorOptions & { readonly rule?: string },
+  ) {
     super(message, options)
     this.name = 'HepwrapError'
     this.code = code
+    this.rule = options?.rule
   }
 
   get statusCode(): number {

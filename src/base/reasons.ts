@@ -1,23 +1,7 @@
 // The catalogue: every reason code with its HTTP status, the exit status of `run`, what it means and what to do.
 // docs/reason-codes.md and `hepwrap explain` say the same words; a test holds the three together.
-
-export const EXIT_REFUSED = 125
-
-interface Reason {
-  /** HTTP status of a reply that carries this code. */
-  readonly http: number
-  /** Exit status of `hepwrap run`; see CONTRACT "Exit status of run". */
-  readonly exit: number
-  readonly meaning: string
-  readonly mend: string
-}
-
-const refused = (http: number, meaning: string, mend: string): Reason => ({
-  http,
-  exit: EXIT_REFUSED,
-  meaning,
-  mend,
-})
+import { refused, type Reason } from './reason.js'
+import { RUN_REASONS } from './run-reasons.js'
 
 export const REASONS = {
   // The command line and the request
@@ -110,6 +94,11 @@ export const REASONS = {
   ),
   HW_PULL_REFUSED: refused(403, 'the site does not allow this --pull', 'leave --pull out'),
   HW_MOUNT_REFUSED: refused(403, 'the site does not allow this mount', 'mount another path'),
+  HW_MOUNT_READ_ONLY: refused(
+    403,
+    'the site lets this path be mounted read-only alone',
+    'add :ro to the mount',
+  ),
   HW_MOUNT_SOURCE: refused(
     400,
     'the source of a mount does not exist or you may not reach it',
@@ -125,9 +114,29 @@ export const REASONS = {
     'a limit asked for is above what the job has',
     'ask Slurm for more, or hepwrap for less',
   ),
+  HW_LIMIT_ABOVE_SITE: refused(
+    403,
+    'a limit or a size asked for is above what the site allows',
+    'ask for less',
+  ),
+  HW_NETWORK_REFUSED: refused(
+    403,
+    'the site does not allow this --network',
+    'leave --network out, or name another',
+  ),
+  HW_ENV_REFUSED: refused(
+    403,
+    'the site does not allow this variable to be set',
+    'leave it out of -e and --env-file',
+  ),
+  HW_DEVICE: refused(
+    403,
+    'a device asked for does not exist, is none, or is not of this job',
+    'correct the path, or ask Slurm for it (--gres)',
+  ),
   HW_TOO_MANY_RUNS: refused(
     429,
-    'you have as many containers or connections here as one user may',
+    'you or your job have as many containers or connections here as one may',
     'wait for some to end',
   ),
 
@@ -159,105 +168,7 @@ export const REASONS = {
     "see the message; the engine's log on the node has more",
   ),
 
-  // The command
-  HW_COMMAND_MISSING: refused(
-    400,
-    'the image names no command and none was given',
-    'give a command',
-  ),
-  HW_COMMAND_NOT_FOUND: {
-    http: 200,
-    exit: 127,
-    meaning: 'the image has no such command',
-    mend: "check the command, the image's PATH and the mounts",
-  },
-  HW_COMMAND_NOT_EXECUTABLE: {
-    http: 200,
-    exit: 126,
-    meaning: 'the command exists in the image but cannot be executed',
-    mend: 'check its mode, its interpreter and its architecture',
-  },
-  HW_WORKDIR: {
-    http: 200,
-    exit: 126,
-    meaning: 'the working directory cannot be entered in the container',
-    mend: 'mount it, or name another with --workdir',
-  },
-
-  // The node
-  HW_ENGINE_DOWN: refused(
-    503,
-    'the container engine does not answer',
-    'try again; tell the administrator (hepwrap doctor)',
-  ),
-  HW_ENGINE_FAILED: refused(
-    502,
-    'the container engine refused or failed',
-    'see the message; tell the administrator',
-  ),
-  HW_START_TIMEOUT: refused(
-    504,
-    'the container did not start in time',
-    'try again; tell the administrator (hepwrap doctor)',
-  ),
-  HW_CGROUP_FAILED: refused(
-    500,
-    "the run's cgroup could not be made or entered",
-    'tell the administrator (hepwrap doctor)',
-  ),
-  HW_MOUNT_FAILED: refused(500, 'a mount could not be prepared', 'tell the administrator'),
-  HW_LEDGER_UNAVAILABLE: refused(
-    503,
-    'the accounting ledger cannot be written, and nothing runs unrecorded',
-    'tell the administrator: disk full?',
-  ),
-  HW_DAEMON_DOWN: refused(503, 'hepwrapd does not answer on this node', 'tell the administrator'),
-  HW_DAEMON_LOST: refused(
-    503,
-    'hepwrapd went away during the run; the container has been ended',
-    'submit again; tell the administrator',
-  ),
-  HW_OUTPUT_FAILED: refused(
-    500,
-    "the client could not write the container's output to where its stdout or stderr goes",
-    'free space where the output goes, or send it elsewhere',
-  ),
-  HW_DAEMON_STOPPING: refused(503, 'hepwrapd is being stopped on this node', 'try again'),
-  HW_CONFIG_INVALID: refused(
-    500,
-    'a configuration file is malformed or unsafe',
-    'correct the file, key and line in the message',
-  ),
-  HW_INTERNAL: refused(
-    500,
-    'a fault of hepwrap itself',
-    "tell the administrator; the node's log names the run",
-  ),
-
-  // Why a run ended
-  HW_CLIENT_GONE: refused(
-    200,
-    'the client or its step ended before the container, which was ended too',
-    'nothing, if the job was cancelled',
-  ),
-  HW_JOB_CLEANED: refused(
-    200,
-    'the job ended on this node (epilog) and its containers with it',
-    'nothing',
-  ),
-  HW_DAEMON_RESTARTED: refused(
-    200,
-    'hepwrapd was restarted or the node lost power during the run',
-    'submit again',
-  ),
-  HW_OOM_KILLED: refused(
-    200,
-    "the kernel ended a process of the container at the job's memory limit",
-    'ask Slurm for more memory (--mem)',
-  ),
-  HW_STOPPED: refused(200, 'the container was ended by hepwrap stop or kill', 'nothing'),
-  HW_SIGNALED: refused(200, 'the command was ended by a signal', 'nothing, if it was meant'),
-  HW_TIME_LIMIT: refused(200, 'the job reached its time limit', 'ask Slurm for more time (--time)'),
+  ...RUN_REASONS,
 } as const satisfies Record<string, Reason>
 
 export type ReasonCode = keyof typeof REASONS

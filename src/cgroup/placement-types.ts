@@ -15,10 +15,19 @@ export interface Placement {
   readonly directories: readonly PlacedDirectory[]
 }
 
+export interface DeviceNumbers {
+  readonly path: string
+  readonly type: 'c' | 'b'
+  readonly major: number
+  readonly minor: number
+}
+
 /** Limits of the run's own, inside the job's. */
 export interface PlacementLimits {
   readonly memoryBytes?: number | undefined
   /** CPU time per wall time, e.g. 1.5 */
   readonly cpus?: number | undefined
   readonly pidsMax?: number | undefined
+  /** Devices that the run asks for beside the engine's usual ones; what the job does not have is refused. */
+  readonly devices?: readonly DeviceNumbers[]
 }

@@ -6,7 +6,7 @@ import type { CgroupMembership } from '../proc/cgroup-of.js'
 import { ENGINE_DEVICES } from './devices.js'
 import { isErrno, readControl, writeControl } from './files.js'
 import { makeDirectories } from './make.js'
-import type { PlacedDirectory, PlacementLimits } from './placement-types.js'
+import type { DeviceNumbers, PlacedDirectory, PlacementLimits } from './placement-types.js'
 
 // Named hierarchies, a hybrid's unified one and the other controllers are left alone.
 const OWN = ['memory', 'cpuset', 'devices', 'cpuacct', 'cpu', 'pids', 'blkio']
@@ -71,7 +71,10 @@ const PREPARE: Readonly<Record<string, (path: string, limits: PlacementLimits) =
   pids: (path, { pidsMax }) => {
     if (pidsMax !== undefined) writeControl(path, 'pids.max', pidsMax)
   },
-  devices: allowEngineDevices,
+  devices: (path, { devices = [] }) => {
+    allowEngineDevices(path)
+    devices.forEach((device) => allowDevice(path, device))
+  },
 }
 
 /**
@@ -86,6 +89,16 @@ function allowEngineDevices(path: string): void {
     } catch (error) {
       if (!isErrno(error, 'EPERM')) throw error
     }
+  }
+}
+
+/** The device must be the job's: a child's rule may not go beyond its parent's (devices.rst of cgroup v1). */
+function allowDevice(path: string, { path: name, type, major, minor }: DeviceNumbers): void {
+  try {
+    writeControl(path, 'devices.allow', `${type} ${major}:${minor} rw`)
+  } catch (cause) {
+    if (!isErrno(cause, 'EPERM')) throw cause
+    throw new HepwrapError('HW_DEVICE', `device ${quote(name)} is not of this job`, { cause })
   }
 }
 

@@ -10,7 +10,7 @@ const SWITCHES = `
 const WITH_VALUE = `
   add-host annotation a:attach blkio-weight blkio-weight-device cap-add cap-drop cgroup-parent cgroupns cidfile
   cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime c:cpu-shares cpuset-cpus cpuset-mems
-  detach-keys device device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops
+  detach-keys device-cgroup-rule device-read-bps device-read-iops device-write-bps device-write-iops
   dns dns-opt dns-option dns-search domainname expose gpus group-add health-cmd health-interval health-retries
   health-start-interval health-start-period health-timeout h:hostname io-maxbandwidth io-maxiops ip ip6 ipc
   isolation kernel-memory label-file link link-local-ip log-driver log-opt mac-address memory-reservation

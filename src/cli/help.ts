@@ -39,7 +39,8 @@ Runs an image inside the present Slurm job, as you. Home and working directory a
       --entrypoint COMMAND    instead of the image's; "" for none
       --name NAME             shown by ps and acct
   -l, --label KEY[=VALUE]     kept in the record
-      --network host|none     default: host
+      --network host|none     default: host, where the site allows it
+      --device /dev/NAME      where the site allows it and the job has it
       --shm-size SIZE         size of /dev/shm
       --read-only             the image's file system cannot be written
       --ulimit NAME=SOFT[:HARD]

@@ -92,6 +92,7 @@ const OWN_OPTIONS: readonly RunOption[] = [
     ({ request }, value) => (request.shm_size_bytes = parseBytes('--shm-size', value)),
   ),
   switches('read-only', ({ request }, on) => (request.read_only = on)),
+  takes('device', applyDevice),
   takes('ulimit', ({ request }, value) => request.ulimits.push(parseUlimit(value))),
   takes('stop-timeout', ({ request }, value) => {
     request.stop_timeout_s = parseStopTimeout('--stop-timeout', value)
@@ -146,7 +147,6 @@ const emptyDraft = (image: string, command: string[]): Draft => ({
     interactive: false,
     tty: false,
     labels: {},
-    network: 'host',
     read_only: false,
     ulimits: [],
     tmpfs: [],
@@ -180,6 +180,13 @@ function applyLabel({ request }: Draft, value: string): void {
   const [key, text] = parseLabel(value)
   if (key === '__proto__') throw invalid('--label', value, 'not a name for a label')
   request.labels[key] = text
+}
+
+/** "/dev/x", or docker's long way of saying the same; any other place or right is refused by name. */
+function applyDevice(draft: Draft, value: string): void {
+  const [, path] = /^(\/dev\/[^:]+)(?::\1)?(?::rw)?$/.exec(value) ?? []
+  if (path === undefined) forbid(draft, { name: 'device', value })
+  else draft.request.devices = [...(draft.request.devices ?? []), path]
 }
 
 function applyNetwork(draft: Draft, value: string): void {

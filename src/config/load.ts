@@ -1,13 +1,13 @@
 // hepwrapd.toml from the disk to a checked, frozen DaemonConfig. Whatever is doubtful is refused, with file, line and key.
 import { hostname } from 'node:os'
+import type { TSchema } from '@sinclair/typebox'
 import { Value, ValueErrorType, type ValueError } from '@sinclair/typebox/value'
 import { parse, TomlError } from 'smol-toml'
 import { HepwrapError, quote } from '../base/errors.js'
 import { ROOT_ONLY, readGuardedFile, type Guard } from './guarded-file.js'
-import { parseAlwaysEntry } from './always-entry.js'
-import { reservedTarget } from './reserved-target.js'
-import { DaemonConfigSchema, type DaemonConfig } from './schema.js'
-import { lineOf, readTomlLines } from './toml-lines.js'
+import { layerFaults, policyLayers } from './policy-layers.js'
+import { DaemonConfigSchema, type DaemonConfig, type DaemonSections } from './schema.js'
+import { lineOf, readTomlLines, type TomlLines } from './toml-lines.js'
 
 export const DEFAULT_CONFIG_PATH = '/etc/hepwrap/hepwrapd.toml'
 
@@ -21,15 +21,17 @@ export function loadDaemonConfig(
 
 /** The pure part; `file` is for messages. */
 export function parseDaemonConfig(text: string, file: string, host = hostname()): DaemonConfig {
-  const refuse = refuser(text, file)
   const written = parseToml(text, file)
+  const lines = readTomlLines(text)
+  const refuse = refuser(lines, file)
   refuse(sectionFaults(written))
   const raw = Value.Default(DaemonConfigSchema, written)
   refuse(keyFaults(raw))
-  const config = Value.Decode(DaemonConfigSchema, raw)
-  refuse(crossFaults(config))
-  if (config.node.name === '') config.node.name = host.split('.')[0] ?? host
-  return deepFreeze(config)
+  const { images, mounts, policy, rule, ...sections } = Value.Decode(DaemonConfigSchema, raw)
+  const tables = { images, mounts, ...(policy && { policy }), ...(rule && { rule }) }
+  refuse([...crossFaults(sections), ...layerFaults(tables)])
+  if (sections.node.name === '') sections.node.name = host.split('.')[0] ?? host
+  return deepFreeze({ ...sections, layers: policyLayers(tables, { file, lines }) })
 }
 
 function parseToml(text: string, file: string): Record<string, unknown> {
@@ -48,11 +50,10 @@ interface Fault {
 }
 
 /** Throws all faults at once, each with the line where its key stands. */
-function refuser(text: string, file: string): (faults: Iterable<Fault>) => void {
+function refuser(lines: TomlLines, file: string): (faults: Iterable<Fault>) => void {
   return (faults) => {
     const found = [...faults]
     if (found.length === 0) return
-    const lines = readTomlLines(text)
     const messages = found.map(
       (fault) =>
         `${file}:${lineOf(lines, fault.path)}: ${fault.path.map(bareOrQuoted).join('.')}: ${fault.text}`,
@@ -65,7 +66,8 @@ function refuser(text: string, file: string): (faults: Iterable<Fault>) => void 
 function* sectionFaults(raw: Record<string, unknown>): Generator<Fault> {
   for (const [section, value] of Object.entries(raw)) {
     const isTable = typeof value === 'object' && !Array.isArray(value) && !(value instanceof Date)
-    if (!isTable && Object.hasOwn(DaemonConfigSchema.properties, section))
+    const schema = (DaemonConfigSchema.properties as Record<string, TSchema | undefined>)[section]
+    if (!isTable && schema?.['type'] === 'object')
       yield { path: [section], text: `must be a table (${shown(value)})` }
   }
 }
@@ -76,8 +78,7 @@ function* keyFaults(raw: unknown): Generator<Fault> {
 }
 
 /** Rules between keys, checked once every key is sound by itself. */
-function* crossFaults({ accounting, node, engine, mounts }: DaemonConfig): Generator<Fault> {
-  yield* alwaysFaults(mounts.always)
+function* crossFaults({ accounting, node, engine }: DaemonSections): Generator<Fault> {
   if (accounting.aggregator !== '' && accounting.auth === 'token' && accounting.token_file === '')
     yield {
       path: ['accounting', 'token_file'],
@@ -88,19 +89,6 @@ function* crossFaults({ accounting, node, engine, mounts }: DaemonConfig): Gener
       path: ['node', 'socket'],
       text: `must not be the engine's own socket (${quote(node.socket)})`,
     }
-}
-
-function* alwaysFaults(entries: readonly string[]): Generator<Fault> {
-  const targets = new Set<string>()
-  for (const [index, entry] of entries.entries()) {
-    const target = parseAlwaysEntry(entry)?.target ?? ''
-    const path = ['mounts', 'always', String(index)]
-    const reserved = reservedTarget(target)
-    if (reserved !== undefined)
-      yield { path, text: `target is reserved: ${reserved} (${quote(entry)})` }
-    if (targets.has(target)) yield { path, text: `target is used twice (${quote(entry)})` }
-    targets.add(target)
-  }
 }
 
 const bareOrQuoted = (key: string): string => (/^[A-Za-z0-9_-]+$/.test(key) ? key : quote(key))

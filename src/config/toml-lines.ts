@@ -15,13 +15,15 @@ export function lineOf(lines: TomlLines, path: readonly string[]): number {
 export function readTomlLines(text: string): TomlLines {
   const lines = new Map<string, number>()
   const cursor = { text, at: 0, line: 1 }
+  const lengths = new Map<string, number>()
   let section: string[] = []
   while (cursor.at < text.length) {
     const token = nextToken(cursor)
     if (token === undefined) break
     if (token === '\n') continue
     if (token === '[') {
-      section = readKey(cursor, ']')
+      const isElement = cursor.text[cursor.at] === '['
+      section = indexed(readKey(cursor, ']'), isElement, lengths)
       note(lines, section, cursor.line)
     } else {
       const key = [...section, ...readKey(cursor, '=', token)]
@@ -36,6 +38,24 @@ interface Cursor {
   readonly text: string
   at: number
   line: number
+}
+
+/** The key of a header with the place of each array of tables on its way: [[rule]] for the second time is rule.1. */
+function indexed(
+  key: readonly string[],
+  isElement: boolean,
+  lengths: Map<string, number>,
+): string[] {
+  const path: string[] = []
+  for (const [index, part] of key.entries()) {
+    path.push(part)
+    const name = path.join('\n')
+    const isNext = isElement && index === key.length - 1
+    if (isNext) lengths.set(name, (lengths.get(name) ?? 0) + 1)
+    const length = lengths.get(name)
+    if (length !== undefined) path.push(String(length - 1))
+  }
+  return path
 }
 
 /** The first mention counts: a later [section.sub] does not move [section]. */

@@ -127,6 +127,7 @@ function probeSpec(
     interactive: false,
     network: 'none',
     readOnlyRootfs: true,
+    devices: [],
     shmSizeBytes: undefined,
     ulimits: [],
     mounts: [bind(daemon.initPath, place.init), bind(gate, place.gate)],

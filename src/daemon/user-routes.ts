@@ -7,7 +7,10 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { signalNumber } from '../base/signals.js'
 import type { Caller } from '../identity/caller.js'
 import { parseImageRef } from '../plan/image-ref.js'
-import { isAllowedImage } from '../policy/policy.js'
+import { mayRunImage, type ImageIdentity } from '../policy/policy.js'
+import type { SitePolicy } from '../rules/site-policy.js'
+import { placeOf } from '../run/admit.js'
+import { siteFor, subjectJob } from '../run/site.js'
 import type { LiveRun } from '../run/live-runs.js'
 import { KillRequest, StopRequest, type ContainerRow, type ImageRow } from '../wire/job-api.js'
 import { RecordsQuery, type UsageRecord } from '../wire/usage-api.js'
@@ -56,7 +59,9 @@ export const userRoutes =
         return { id: run.runId }
       },
     )
-    app.get('/v1/images', async (): Promise<readonly ImageRow[]> => listImages(daemon))
+    app.get('/v1/images', async ({ caller }): Promise<readonly ImageRow[]> =>
+      listImages(await siteOf(caller, daemon), daemon),
+    )
     app.get<{ Querystring: RecordsQuery }>(
       '/v1/records',
       { schema: { querystring: RecordsQuery } },
@@ -118,23 +123,25 @@ function findOwn(caller: Caller, wanted: string, { live, ledger }: Daemon): Live
 const nameOf = (run: LiveRun, ledger: Daemon['ledger']): string | null =>
   ledger.findByPrefix(run.runId, { uid: undefined }, 1)[0]?.name ?? null
 
+/** What the site says of the caller where he is now: in his job, or outside of any. */
+async function siteOf(caller: Caller, daemon: Daemon): Promise<SitePolicy> {
+  const { job, jobFacts } = placeOf(caller, daemon)
+  return siteFor(caller, subjectJob(job, jobFacts), daemon.config)
+}
+
 /** An engine may hold names that no reference grammar knows (imported by hand); nobody can run those. */
-function isAllowedName(
-  name: string,
-  digest: string | undefined,
-  config: Daemon['config'],
-): boolean {
+function mayRunNamed(name: string, identity: ImageIdentity, site: SitePolicy): boolean {
   try {
-    return isAllowedImage(parseImageRef(name), digest, config)
+    return mayRunImage(parseImageRef(name), identity, site)
   } catch {
     return false
   }
 }
 
-async function listImages({ engine, config }: Daemon): Promise<readonly ImageRow[]> {
+async function listImages(site: SitePolicy, { engine }: Daemon): Promise<readonly ImageRow[]> {
   const images = await engine.listImages()
   return images
-    .filter(({ name, digest }) => isAllowedName(name, digest, config))
+    .filter((image) => mayRunNamed(image.name, image, site))
     .map(({ name, id, digest, sizeBytes }) => ({
       name,
       id,

@@ -41,6 +41,11 @@ function hostConfig(spec: ContainerSpec): HostConfigWithCgroupns {
     CapDrop: ['ALL'],
     SecurityOpt: ['no-new-privileges'],
     GroupAdd: spec.groups.map(String),
+    Devices: spec.devices.map((path) => ({
+      PathOnHost: path,
+      PathInContainer: path,
+      CgroupPermissions: 'rw',
+    })),
     Privileged: false,
     PublishAllPorts: false,
     ReadonlyRootfs: spec.readOnlyRootfs,

@@ -134,6 +134,7 @@ async function findImage(docker: Docker, ref: ImageRef): Promise<ImageFacts | un
     return {
       id: image.Id,
       digest: digestUnder(ref, image.RepoDigests),
+      digests: digestsOf(image.RepoDigests),
       entrypoint: asWords(config?.Entrypoint),
       command: asWords(config?.Cmd),
       workdir: config?.WorkingDir ?? '',
@@ -152,9 +153,13 @@ const asWords = (value: string | string[] | null | undefined): readonly string[]
 /** The digest of `name@sha256:…` among RepoDigests where the name is the one asked for. */
 function digestUnder(ref: ImageRef, repoDigests: readonly string[] | null): string | undefined {
   const names = new Set([`${ref.name}@`, `${ref.familiar}@`])
-  const found = repoDigests?.find((entry) => names.has(entry.slice(0, entry.indexOf('@') + 1)))
-  return found?.slice(found.indexOf('@') + 1)
+  const found = repoDigests?.filter((entry) => names.has(entry.slice(0, entry.indexOf('@') + 1)))
+  const digests = digestsOf(found)
+  return digests.find((digest) => digest === ref.digest) ?? digests[0]
 }
+
+const digestsOf = (repoDigests: readonly string[] | null | undefined): readonly string[] =>
+  (repoDigests ?? []).map((entry) => entry.slice(entry.indexOf('@') + 1))
 
 async function pullImage(
   docker: Docker,
@@ -184,7 +189,13 @@ async function listImages(docker: Docker): Promise<readonly ListedImage[]> {
       .map((name) => {
         const repository = name.slice(0, name.lastIndexOf(':'))
         const digest = RepoDigests?.find((entry) => entry.startsWith(`${repository}@`))
-        return { name, id: Id, digest: digest?.slice(repository.length + 1), sizeBytes: Size }
+        return {
+          name,
+          id: Id,
+          digest: digest?.slice(repository.length + 1),
+          digests: digestsOf(RepoDigests),
+          sizeBytes: Size,
+        }
       }),
   )
 }

@@ -22,6 +22,8 @@ export interface ImageFacts {
   readonly id: string
   /** "sha256:…" of the manifest in the registry it came from; undefined for a local image */
   readonly digest: string | undefined
+  /** Every digest that the engine knows this content by, under any name. */
+  readonly digests: readonly string[]
   readonly entrypoint: readonly string[]
   readonly command: readonly string[]
   readonly workdir: string
@@ -35,6 +37,7 @@ export interface ListedImage {
   readonly name: string
   readonly id: string
   readonly digest: string | undefined
+  readonly digests: readonly string[]
   readonly sizeBytes: number
 }
 
@@ -75,6 +78,8 @@ export interface ContainerSpec {
   readonly interactive: boolean
   readonly network: 'host' | 'none'
   readonly readOnlyRootfs: boolean
+  /** Paths of device nodes, on the node and in the container alike. */
+  readonly devices: readonly string[]
   readonly shmSizeBytes: number | undefined
   readonly ulimits: readonly UlimitRequest[]
   readonly mounts: readonly (BindMount | TmpfsSpec)[]

@@ -1,4 +1,5 @@
 // Whether a source that its user may reach may also be mounted. Pure: paths and mountinfo in, a reason out.
+import type { ReasonCode } from '../base/errors.js'
 import type { FileKind } from '../kernel/stat.js'
 import type { MountEntry } from '../proc/mount-info.js'
 
@@ -11,15 +12,69 @@ export interface SourceFacts {
   readonly mountId: number
 }
 
-export interface World {
-  readonly mounts: readonly MountEntry[]
-  /** Real paths that no container may see, nor anything above or below them. */
-  readonly denied: readonly string[]
+/** A real path of the site's, and where the site says so. */
+export interface RuledPath {
+  readonly path: string
+  readonly decidedBy: string
 }
 
-/** Why this source may not be mounted, as the end of a sentence about it; undefined: it may. */
-export function objectionTo(source: SourceFacts, world: World): string | undefined {
-  const mount = world.mounts.find(({ id }) => id === source.mountId)
+/** What the site says of the sources of users' mounts; structurally policy's MountLaw. */
+export interface Law {
+  /** What no container may see, nor anything above or below it. */
+  readonly denied: readonly RuledPath[]
+  /** Only what is at or below one of these. */
+  readonly allowed: readonly RuledPath[]
+  /** What may be shown read-only alone. */
+  readonly readOnly: readonly RuledPath[]
+  /** What says where `allowed` ends. */
+  readonly decidedBy: string
+}
+
+export interface World extends Law {
+  readonly mounts: readonly MountEntry[]
+}
+
+export interface Objection {
+  readonly code: ReasonCode
+  /** The end of a sentence about the source. */
+  readonly text: string
+  readonly decidedBy?: string
+}
+
+/** Why this source may not be mounted; undefined: it may. */
+export function objectionTo(
+  source: SourceFacts,
+  isReadOnly: boolean,
+  world: World,
+): Objection | undefined {
+  const text = unfitness(source, world.mounts)
+  if (text !== undefined) return { code: 'HW_MOUNT_REFUSED', text }
+  const shows = ({ path }: RuledPath) => reveals(source.path, path, world.mounts)
+  const denied = world.denied.find(shows)
+  if (denied !== undefined)
+    return {
+      code: 'HW_MOUNT_REFUSED',
+      text: `would show ${denied.path}`,
+      decidedBy: denied.decidedBy,
+    }
+  if (!world.allowed.some(({ path }) => isBelow(source.path, path)))
+    return {
+      code: 'HW_MOUNT_REFUSED',
+      text: 'is outside of what this site lets users mount (mounts.allow)',
+      decidedBy: world.decidedBy,
+    }
+  const readOnly = isReadOnly ? undefined : world.readOnly.find(shows)
+  if (readOnly === undefined) return undefined
+  return {
+    code: 'HW_MOUNT_READ_ONLY',
+    text: 'may be mounted read-only alone on this site: add ":ro"',
+    decidedBy: readOnly.decidedBy,
+  }
+}
+
+/** What no site's list has to name. */
+function unfitness(source: SourceFacts, mounts: readonly MountEntry[]): string | undefined {
+  const mount = mounts.find(({ id }) => id === source.mountId)
   if (mount === undefined || !isBelow(source.path, mount.mountPoint)) {
     return 'is not in the file system of this node' // pipes, sockets, memfd, other mount namespaces
   }
@@ -29,8 +84,7 @@ export function objectionTo(source: SourceFacts, world: World): string | undefin
   const server = fuseServer(mount)
   if (server !== undefined)
     return `is served by a program of uid ${server}, which could hold up the engine`
-  const path = world.denied.find((denied) => reveals(source.path, denied, world.mounts))
-  return path === undefined ? undefined : `would show ${path}`
+  return undefined
 }
 
 /** Reports whether `path` is `ancestor` or lies below it. Both are absolute, without "." and "..". */

@@ -9,11 +9,10 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  realpathSync,
   rmdirSync,
   unlinkSync,
 } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
 import type { Caller } from '../identity/caller.js'
 import { hasCode } from '../kernel/libc.js'
@@ -21,8 +20,9 @@ import { bindMount, makePrivate, makeSlave, unmountDetached } from '../kernel/mo
 import { statDescriptor, statPath, type FileKind } from '../kernel/stat.js'
 import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from '../plan/run-plan.js'
 import { readMounts } from '../proc/mount-info.js'
-import { isBelow, objectionTo } from './judge.js'
-import { openCallersDescriptor, openSitesPath, readSource } from './source.js'
+import { isDispensable, openSource } from './judged-source.js'
+import { isBelow, type Law } from './judge.js'
+import { realLaw, realPath } from './real-path.js'
 
 /** Structurally engine's BindMount. */
 export interface StagedMount {
@@ -51,8 +51,8 @@ export interface StagingOptions {
   readonly caller: Caller
   /** Exists, root's own. */
   readonly runDirectory: string
-  /** Absolute paths that no container may see; they need not exist. */
-  readonly denied: readonly string[]
+  /** Absolute paths; they need not exist. */
+  readonly law: Law
 }
 
 /** Stages the mounts of a plan, all or none. Throws HW_MOUNT_REFUSED, HW_MOUNT_SOURCE, HW_CALLER_UNKNOWN, HW_MOUNT_FAILED. */
@@ -64,13 +64,12 @@ export async function stageMounts(
   const staged: (StagedMount | TmpfsMount)[] = []
   const skipped: SkippedMount[] = []
   try {
-    const denied = options.denied.map(realPath)
+    const law = realLaw(options.law)
     bindMount(directory, directory, { recursive: false })
     makePrivate(directory)
     for (const [index, mount] of mounts.entries()) {
       const place = join(directory, `m${index}`)
-      const result =
-        mount.kind === 'tmpfs' ? mount : await stage(mount, place, { ...options, denied })
+      const result = mount.kind === 'tmpfs' ? mount : await stage(mount, place, { ...options, law })
       if ('code' in result) skipped.push(result)
       else staged.push(result)
     }
@@ -116,13 +115,14 @@ async function stage(
 ): Promise<StagedMount | SkippedMount> {
   let fd: number | undefined
   try {
-    fd = await openSource(mount, options)
+    const opened = await openSource(mount, options)
+    fd = opened.fd
     bindTo(fd, place)
     return {
       kind: 'bind',
       source: place,
       target: mount.target,
-      readOnly: mount.readOnly,
+      readOnly: opened.readOnly,
       propagation: mount.kind === 'site' && followsHost(place) ? 'rslave' : 'rprivate',
     }
   } catch (error) {
@@ -132,39 +132,6 @@ async function stage(
     if (fd !== undefined) closeSync(fd)
   }
 }
-
-async function openSource(
-  mount: CallerMount | SiteMount,
-  options: StagingOptions,
-): Promise<number> {
-  if (mount.kind === 'caller') return openJudged(mount, options)
-  const fd = await openSitesPath(mount.source)
-  if (fd !== undefined) return fd
-  throw new HepwrapError(
-    'HW_MOUNT_SOURCE',
-    `${quote(mount.source)} of the site's configuration does not exist`,
-  )
-}
-
-async function openJudged(mount: CallerMount, { caller, denied }: StagingOptions): Promise<number> {
-  const fd = await openCallersDescriptor(caller, mount.fd, mount.source)
-  try {
-    const facts = readSource(fd)
-    const objection = objectionTo(facts, { mounts: readMounts(), denied })
-    if (objection === undefined) return fd
-    const real = facts.path === mount.source ? '' : ` (really ${quote(facts.path)})`
-    throw new HepwrapError('HW_MOUNT_REFUSED', `${quote(mount.source)}${real} ${objection}`)
-  } catch (error) {
-    closeSync(fd)
-    throw error
-  }
-}
-
-/** A refused mount that the user did not ask for is left out; a caller who is gone, or a failure, ends the run. */
-const isDispensable = (mount: CallerMount | SiteMount, code: ReasonCode): boolean =>
-  mount.kind === 'site'
-    ? mount.optional && code === 'HW_MOUNT_SOURCE'
-    : mount.origin !== 'user' && (code === 'HW_MOUNT_REFUSED' || code === 'HW_MOUNT_SOURCE')
 
 function bindTo(fd: number, place: string): void {
   const source = statDescriptor(fd)
@@ -185,16 +152,6 @@ function makePlace(place: string, kind: FileKind): void {
 /** Reports whether mounts that the host makes later (autofs) arrive below this one. */
 const followsHost = (place: string): boolean =>
   readMounts().some(({ mountPoint, slave }) => mountPoint === place && slave)
-
-/** The name that the kernel would give a path, as far as it exists. */
-function realPath(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'ENOTDIR') || path === '/') throw error
-    return join(realPath(dirname(path)), basename(path))
-  }
-}
 
 const placesIn = (directory: string): readonly string[] =>
   readdirSync(directory)

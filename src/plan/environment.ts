@@ -1,5 +1,7 @@
 // The container's environment beside the image's own: what passes of the caller's, then what he set by -e.
 import { HepwrapError, quote } from '../base/errors.js'
+import { matchesGlob } from '../base/glob.js'
+import { valuesOf, type List, type SitePolicy } from '../rules/site-policy.js'
 import type { RunRequest } from '../wire/run-api.js'
 
 /** What execve(2) takes as one string, with its closing NUL (MAX_ARG_STRLEN). */
@@ -7,21 +9,20 @@ export const MAX_STRING_BYTES = 128 * 1024
 /** Half of what execve takes in all under the usual stack limit; the image's part is on top. */
 export const MAX_TOTAL_BYTES = 1024 * 1024
 
-// CONTRACT.md, "Defaults".
-const PASSING = [
-  /^(?:SLURM_|PMI|OMPI_|LC_)/,
-  /^(?:CUDA_VISIBLE_DEVICES|TERM|LANG|TZ|USER|LOGNAME|HOME|SCRATCH|TMPDIR)$/,
-]
-// With --host-env: the host's programs and libraries are not the image's.
-const NEVER_PASSING = /^(?:PATH$|LD_)/
-
+/** Whether the user may set by -e what he sets is policy's question. */
 export function planEnvironment(
   request: Pick<RunRequest, 'env' | 'host_env' | 'all_host_env'>,
+  site: SitePolicy,
 ): Readonly<Record<string, string>> {
-  const passes = request.all_host_env
-    ? (name: string) => !NEVER_PASSING.test(name)
-    : (name: string) => PASSING.some((pattern) => pattern.test(name))
-  const host = Object.entries(request.host_env).filter(([name]) => passes(name))
+  const names = (list: List) => {
+    const patterns = valuesOf(list)
+    return (name: string) => patterns.some((pattern) => matchesGlob(name, pattern))
+  }
+  const isPassed = request.all_host_env ? () => true : names(site['environment.pass'])
+  const isKept = [names(site['environment.never']), names(site['environment.refuse'])]
+  const host = Object.entries(request.host_env).filter(
+    ([name]) => isPassed(name) && !isKept.some((keeps) => keeps(name)),
+  )
   const env = new Map([...host, ...Object.entries(request.env)])
   let totalBytes = 0
   for (const [name, value] of env) totalBytes += checkedBytes(name, value)

@@ -3,6 +3,8 @@
 import { HepwrapError, quote } from '../base/errors.js'
 import type { RunId } from '../base/ids.js'
 import type { DaemonConfig } from '../config/schema.js'
+import { valuesOf, type SitePolicy } from '../rules/site-policy.js'
+import { parseSize } from '../rules/sizes.js'
 import type { Caller } from '../identity/caller.js'
 import type { JobRef } from '../slurm/job-of.js'
 import type { JobFacts } from '../wire/job-api.js'
@@ -21,19 +23,23 @@ export interface PlanInput {
   readonly jobFacts: JobFacts | undefined
   readonly jobLimits: JobLimits
   readonly rlimits?: Rlimits | undefined
-  readonly config: DaemonConfig
+  readonly config: Pick<DaemonConfig, 'node'>
+  readonly site: SitePolicy
 }
 
+// No "." or ".." component, nothing that needs quoting.
+const DEVICE = /^\/dev(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9_.+:-]+)+$/
+const ENGINE_SHM_BYTES = 64 * 1024 * 1024
 // Docker's own floors.
 const MIN_MEMORY_BYTES = 6 * 1024 * 1024
 const MIN_CPUS = 0.01
 
 /** Throws a HepwrapError that names the option and its value for everything that cannot be understood. */
 export function makePlan(input: PlanInput): RunPlan {
-  const { runId, request, caller, job, jobFacts, jobLimits, rlimits, config } = input
+  const { runId, request, caller, job, jobFacts, jobLimits, rlimits, config, site } = input
   refuseForbidden(request)
   refuseNul(request)
-  const mounts = planMounts(request, config)
+  const mounts = planMounts(request, site)
   return {
     runId,
     caller,
@@ -42,23 +48,25 @@ export function makePlan(input: PlanInput): RunPlan {
     jobLimits,
     rlimits,
     image: parseImageRef(request.image),
-    pull: request.pull ?? usualPull(config),
+    pull: request.pull ?? usualPull(site),
     entrypoint: request.entrypoint,
     args: checkedArgs(request.command),
-    env: planEnvironment(request),
+    env: planEnvironment(request, site),
     workdir: planWorkdir(request, mounts),
     interactive: request.interactive,
     tty: request.tty,
     terminal: checkedTerminal(request),
     name: checkedName(request.name),
     labels: checkedLabels(request.labels),
-    network: request.network,
+    network: request.network ?? usualNetwork(site),
     readOnlyRootfs: request.read_only,
-    shmSizeBytes: request.shm_size_bytes,
-    ulimits: planUlimits(request.ulimits, rlimits),
+    devices: checkedDevices(request.devices),
+    shmSizeBytes: request.shm_size_bytes ?? usualShm(site),
+    ulimits: planUlimits(request.ulimits, rlimits, site['ceilings.ulimits'].value),
     stopTimeoutMs: (request.stop_timeout_s ?? config.node.stop_timeout_s) * 1000,
     memoryBytes: atLeast('--memory', request.memory_bytes, MIN_MEMORY_BYTES),
     cpus: atLeast('--cpus', request.cpus, MIN_CPUS),
+    pidsMax: site['ceilings.pids'].value,
     mounts,
     home: passwdField(request.home),
     shell: passwdField(request.shell),
@@ -92,8 +100,25 @@ function checkedArgs(args: readonly string[]): readonly string[] {
 }
 
 /** Docker's default, or less where the site allows less. */
-const usualPull = ({ images }: DaemonConfig): PullMode =>
-  images.pull === 'never' ? 'never' : 'missing'
+const usualPull = (site: SitePolicy): PullMode =>
+  site['images.pull'].value === 'never' ? 'never' : 'missing'
+
+/** The host's, as of a process of the job's; where the site does not allow it, the first that it does. */
+const usualNetwork = ({ network }: SitePolicy): RunPlan['network'] =>
+  valuesOf(network).includes('host') ? 'host' : 'none'
+
+/** Undefined: the engine's own 64 MiB; less where the site allows less. */
+function usualShm(site: SitePolicy): number | undefined {
+  const ceiling = parseSize(site['ceilings.shm'].value)
+  return ceiling !== undefined && ceiling < ENGINE_SHM_BYTES ? ceiling : undefined
+}
+
+function checkedDevices(devices: readonly string[] = []): readonly string[] {
+  const bad = devices.find((path) => !DEVICE.test(path))
+  if (bad !== undefined)
+    throw invalid(`--device ${quote(bad)}: a path below /dev is meant, "/dev/fuse"`)
+  return [...new Set(devices)]
+}
 
 /** Undefined: the image's own. The caller's cwd only where the container has it. */
 function planWorkdir(request: RunRequest, mounts: readonly PlanMount[]): string | undefined {

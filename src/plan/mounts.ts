@@ -4,7 +4,8 @@ import { posix } from 'node:path'
 import { HepwrapError, quote } from '../base/errors.js'
 import { parseAlwaysEntry } from '../config/always-entry.js'
 import { isAtOrBelow, reservedTarget } from '../config/reserved-target.js'
-import type { DaemonConfig } from '../config/schema.js'
+import { valuesOf, type SitePolicy } from '../rules/site-policy.js'
+import { parseSize } from '../rules/sizes.js'
 import type { MountRequest, RunRequest, TmpfsRequest } from '../wire/run-api.js'
 import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from './run-plan.js'
 
@@ -15,13 +16,17 @@ const MAX_COMPONENT_BYTES = 255
 /** Parents before children. A user's mount takes the place of HOME or cwd; nothing takes the place of the site's. */
 export function planMounts(
   request: Pick<RunRequest, 'mounts' | 'tmpfs'>,
-  config: DaemonConfig,
+  policy: SitePolicy,
 ): readonly PlanMount[] {
-  const site = config.mounts.always.map(siteMount)
+  const site = valuesOf(policy['mounts.always']).map(siteMount)
+  const tmpfsCeiling = parseSize(policy['ceilings.tmpfs'].value)
   const wanted = request.mounts.filter(({ origin }) => origin === 'user')
-  const user = [...wanted.map(userMount), ...request.tmpfs.map(tmpfsMount)]
+  const user = [
+    ...wanted.map(userMount),
+    ...request.tmpfs.map((mount) => tmpfsMount(mount, tmpfsCeiling)),
+  ]
   refuseConflicts(user, site)
-  const chosen = request.mounts.flatMap((mount) => chosenMount(mount, config))
+  const chosen = request.mounts.flatMap((mount) => chosenMount(mount, policy))
   const mounts: PlanMount[] = [...site, ...user]
   for (const mount of byDepth(chosen)) if (isFree(mount.target, mounts, site)) mounts.push(mount)
   return byDepth(mounts)
@@ -58,10 +63,11 @@ function userMount(request: MountRequest): CallerMount {
   }
 }
 
-const tmpfsMount = (request: TmpfsRequest): TmpfsMount => ({
+/** Without a size of its own it has the site's ceiling. */
+const tmpfsMount = (request: TmpfsRequest, ceiling: number | undefined): TmpfsMount => ({
   kind: 'tmpfs',
   target: userTarget(request.target),
-  sizeBytes: request.size_bytes,
+  sizeBytes: request.size_bytes ?? ceiling,
   mode: request.mode,
 })
 
@@ -96,9 +102,9 @@ function refuseConflicts(user: readonly PlanMount[], site: readonly SiteMount[])
 }
 
 /** HOME or cwd, if it can be mounted at all; left out without a word otherwise, because nobody asked for it. */
-function chosenMount(request: MountRequest, config: DaemonConfig): readonly CallerMount[] {
+function chosenMount(request: MountRequest, policy: SitePolicy): readonly CallerMount[] {
   const { origin, source, fd, error, target, read_only: readOnly } = request
-  if (origin === 'user' || !config.mounts[origin]) return []
+  if (origin === 'user' || !policy[`mounts.${origin}`].value) return []
   if (error !== undefined || fd === undefined) return []
   if (!target.startsWith('/') || target.includes('\0') || normalized(target) !== target) return []
   if (target === '/' || OF_THE_IMAGE.test(target) || reservedTarget(target) !== undefined) return []

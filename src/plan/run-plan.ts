@@ -70,12 +70,16 @@ export interface RunPlan {
   readonly labels: Readonly<Record<string, string>>
   readonly network: 'host' | 'none'
   readonly readOnlyRootfs: boolean
+  /** Devices of the node, "/dev/fuse", at the same place in the container. */
+  readonly devices: readonly string[]
   readonly shmSizeBytes: number | undefined
   /** The caller's own, as far as they are known, and what he asked for instead. */
   readonly ulimits: readonly UlimitRequest[]
   readonly stopTimeoutMs: number
   readonly memoryBytes: number | undefined
   readonly cpus: number | undefined
+  /** Processes and threads. */
+  readonly pidsMax: number
   /** In the order in which they are mounted: parents before children. */
   readonly mounts: readonly PlanMount[]
   readonly home: string | undefined

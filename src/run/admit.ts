@@ -2,29 +2,35 @@
 import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
 import { rfc3339 } from '../base/clock.js'
 import type { JobId, RunId } from '../base/ids.js'
-import { readJobLimits } from '../cgroup/limits.js'
+import { readJobLimits, type JobLimits } from '../cgroup/limits.js'
 import { planPlacement, type Placement } from '../cgroup/placement.js'
 import type { Caller } from '../identity/caller.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { makePlan } from '../plan/make-plan.js'
-import type { RunPlan } from '../plan/run-plan.js'
 import { enforce } from '../policy/policy.js'
-import { readCgroups } from '../proc/cgroup-of.js'
+import { originText, type SitePolicy } from '../rules/site-policy.js'
+import type { RunPlan } from '../plan/run-plan.js'
+import { readCgroups, type CgroupMembership } from '../proc/cgroup-of.js'
 import { readRlimits } from '../proc/rlimits.js'
 import { jobOf, type JobRef } from '../slurm/job-of.js'
 import type { JobFacts } from '../wire/job-api.js'
 import type { RunRequest } from '../wire/run-api.js'
-import type { UsageRecord } from '../wire/usage-api.js'
+import type { LiveRun } from './live-runs.js'
 import type { RunDeps } from './run-deps.js'
+import { siteFor, subjectJob } from './site.js'
 import { draftRecord, type DraftFacts } from './run-record.js'
 
 export interface Admission {
   readonly plan: RunPlan
+  readonly site: SitePolicy
   readonly placement: Placement
-  readonly record: UsageRecord
+  readonly live: LiveRun
 }
 
-/** Throws a HepwrapError for every refusal, after it has been recorded. Once it returns, the ledger has the run. */
+/**
+ * Throws a HepwrapError for every refusal, after it has been recorded. Once it returns, the ledger has the run, and it
+ * counts among the live ones: close it.
+ */
 export async function admit(
   runId: RunId,
   caller: Caller,
@@ -33,26 +39,54 @@ export async function admit(
 ): Promise<Admission> {
   let draft = await startDraft(runId, caller, request, deps)
   try {
-    const job = jobOf(caller, { roots: deps.cgroupRoots })
-    const jobFacts = job === undefined ? undefined : factsOf(job, deps)
-    draft = { ...draft, job, jobFacts }
-    const cgroup = job?.cgroup ?? readCgroups(caller.pid)
-    draft = { ...draft, jobLimits: readJobLimits(cgroup, deps.cgroupRoots) }
-    const { jobLimits } = draft
-    const rlimits = readRlimits(caller.pid)
-    const { config } = deps
-    const plan = makePlan({ runId, request, caller, job, jobFacts, jobLimits, rlimits, config })
-    enforce(plan, config)
-    refuseWhereClosed(plan, deps)
+    const place = placeOf(caller, deps)
+    const { cgroup, ...where } = place
+    draft = { ...draft, ...where }
+    const { plan, site } = await planFor(runId, caller, request, place, deps)
+    enforce(plan, site, deps.config)
     const placement = planPlacement(cgroup, runId, deps.cgroupRoots)
-    const record = draftRecord(draft)
-    deps.ledger.open(record, { placement })
-    return { plan, placement, record }
+    const live = goLive(plan, site, deps)
+    try {
+      deps.ledger.open(draftRecord(draft), { placement })
+      return { plan, site, placement, live }
+    } catch (thrown) {
+      live.close()
+      throw thrown
+    }
   } catch (thrown) {
     const error = asHepwrapError(thrown)
     recordRefusal(draft, error, deps)
     throw error
   }
+}
+
+/** Where a caller is, by his own cgroups and by what the prolog announced. */
+export interface CallerPlace {
+  readonly job: JobRef | undefined
+  readonly jobFacts: JobFacts | undefined
+  readonly cgroup: CgroupMembership
+  readonly jobLimits: JobLimits
+}
+
+export function placeOf(caller: Caller, deps: RunDeps): CallerPlace {
+  const job = jobOf(caller, { roots: deps.cgroupRoots })
+  const jobFacts = job === undefined ? undefined : factsOf(job, deps)
+  const cgroup = job?.cgroup ?? readCgroups(caller.pid)
+  return { job, jobFacts, cgroup, jobLimits: readJobLimits(cgroup, deps.cgroupRoots) }
+}
+
+/** The run fully resolved, and what the site says of it; nothing is judged yet. */
+export async function planFor(
+  runId: RunId,
+  caller: Caller,
+  request: RunRequest,
+  { job, jobFacts, jobLimits }: CallerPlace,
+  { config }: Pick<RunDeps, 'config'>,
+): Promise<{ readonly plan: RunPlan; readonly site: SitePolicy }> {
+  const site = await siteFor(caller, subjectJob(job, jobFacts), config)
+  const rlimits = readRlimits(caller.pid)
+  const about = { runId, caller, job, jobFacts, jobLimits, rlimits }
+  return { plan: makePlan({ ...about, request, config, site }), site }
 }
 
 /** A refusal of a request that never became one (malformed, too large, too late). */
@@ -92,17 +126,26 @@ function factsOf({ jobId, sluid }: JobRef, { jobs }: RunDeps): JobFacts | undefi
   return sluid === undefined ? undefined : jobs.findBySluid(sluid)
 }
 
-function refuseWhereClosed({ caller, job, jobFacts }: RunPlan, deps: RunDeps): void {
+/** Counted and added in one go, so that no two runs take the last place. */
+function goLive(
+  { runId, caller, job, jobFacts }: RunPlan,
+  site: SitePolicy,
+  deps: RunDeps,
+): LiveRun {
   if (deps.isStopping()) throw new HepwrapError('HW_DAEMON_STOPPING', 'hepwrapd is being stopped')
+  // A SLUID names the job only by way of what the prolog announced.
   const jobId = job?.jobId ?? (jobFacts?.job_id as JobId | undefined)
   if (jobId !== undefined && deps.jobs.hasEnded(jobId))
     throw new HepwrapError('HW_JOB_ENDED', `job ${jobId} has been ended on this node`)
-  const ceiling = deps.config.limits.runs_per_user
-  if (deps.live.countOf(caller.uid) >= ceiling)
-    throw new HepwrapError(
-      'HW_TOO_MANY_RUNS',
-      `uid ${caller.uid} has ${ceiling} containers on this node already`,
-    )
+  const refuseAbove = (who: string, count: number, { value, by }: SitePolicy['ceilings.pids']) => {
+    if (count < value) return
+    const text = `${who} has ${value} containers on this node already (${by.key})`
+    throw new HepwrapError('HW_TOO_MANY_RUNS', text, { rule: originText(by) })
+  }
+  refuseAbove(`uid ${caller.uid}`, deps.live.countOf(caller.uid), site['ceilings.runs_per_user'])
+  if (jobId !== undefined)
+    refuseAbove(`job ${jobId}`, deps.live.countOfJob(jobId), site['ceilings.runs_per_job'])
+  return deps.live.add({ runId, caller, jobId })
 }
 
 function recordRefusal(
@@ -118,6 +161,7 @@ function recordRefusal(
       pid: draft.caller.pid,
       jobId: draft.job?.jobId,
       code: error.code,
+      ...(error.rule !== undefined && { rule: error.rule }),
       state,
     },
     `refused: ${error.message}`,
@@ -132,6 +176,7 @@ function recordRefusal(
       ...draftRecord(draft),
       state,
       reason: error.code,
+      rule: error.rule ?? null,
       exit_code: REASONS[error.code].exit,
       ended_at: rfc3339(clock.nowMs()),
     })

@@ -55,6 +55,7 @@ export function containerSpec({
     interactive: plan.interactive,
     network: plan.network,
     readOnlyRootfs: plan.readOnlyRootfs,
+    devices: plan.devices,
     shmSizeBytes: plan.shmSizeBytes,
     ulimits: plan.ulimits,
     mounts,

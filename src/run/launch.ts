@@ -11,10 +11,11 @@ import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { copyAffinity } from '../kernel/affinity.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { closeFd } from '../kernel/pidfd.js'
+import { readDevice } from '../mounts/device.js'
 import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
-import { deniedMountPaths, isAllowedImage } from '../policy/policy.js'
+import { judgeImage, mountLaw, throwIfRefused, type MountLaw } from '../policy/policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
@@ -47,7 +48,7 @@ export interface LaunchParts {
 }
 
 export async function readyImage(
-  { plan }: Admission,
+  { plan, site }: Admission,
   client: RunClient,
   live: LiveRun,
   deps: RunDeps,
@@ -59,11 +60,7 @@ export async function readyImage(
     onProgress: (progress) => client.event({ kind: 'pull', image: plan.image.text, ...progress }),
   })
   const { image } = ready
-  if (!isAllowedImage(plan.image, image.digest, deps.config))
-    throw new HepwrapError(
-      'HW_IMAGE_REFUSED',
-      `image ${quote(plan.image.text)} is not allowed on this site: its digest is ${image.digest ?? 'unknown'}`,
-    )
+  throwIfRefused(judgeImage(plan.image, image, site))
   const { platform } = await deps.engineFacts()
   if (image.platform !== platform)
     throw new HepwrapError(
@@ -75,11 +72,13 @@ export async function readyImage(
 
 export async function launch(parts: LaunchParts): Promise<Launch> {
   const { admission, image, live, watch, deps } = parts
-  const { plan, placement } = admission
+  const { plan, site, placement } = admission
   const directory = runDirectory(deps.config.node.run_dir, plan.runId)
   const limits = {
     ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
     ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
+    pidsMax: plan.pidsMax,
+    devices: plan.devices.map(readDevice),
   }
   makePlacement(placement, limits)
   watch.lap('cgroup')
@@ -90,7 +89,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   try {
     const place = newGatePlace()
     const own = await ownBinds(plan, directory, place, deps)
-    const { mounts, skipped } = await stage(plan, directory, deps)
+    const { mounts, skipped } = await stage(plan, mountLaw(site, deps.config), directory, deps)
     const spec = containerSpec({
       plan,
       image,
@@ -196,11 +195,16 @@ const ownBind = (source: string, target: string): BindMount => ({
   propagation: 'rprivate',
 })
 
-async function stage(plan: RunPlan, directory: string, deps: RunDeps): Promise<Staging> {
+async function stage(
+  plan: RunPlan,
+  law: MountLaw,
+  directory: string,
+  deps: RunDeps,
+): Promise<Staging> {
   const staging = await stageMounts(plan.mounts, {
     caller: plan.caller,
     runDirectory: directory,
-    denied: deniedMountPaths(deps.config),
+    law,
   })
   for (const { target, code, message } of staging.skipped)
     deps.log.info({ runId: plan.runId, target, code }, `mount left out: ${message}`)

@@ -41,6 +41,7 @@ export interface LiveRuns {
   all(): readonly LiveRun[]
   ofJob(jobId: JobId): readonly LiveRun[]
   countOf(uid: number): number
+  countOfJob(jobId: JobId): number
   /** Ends every run whose caller is dead: the second net, for a connection that outlives the process that made it. */
   endOrphans(): void
 }
@@ -87,6 +88,7 @@ export function createLiveRuns(graceMs: number): LiveRuns {
     isHeld: (runId) => runs.has(runId as RunId) || held.has(runId),
     all,
     ofJob: (jobId) => all().filter((run) => run.jobId === jobId),
+    countOfJob: (jobId) => all().filter((run) => run.jobId === jobId).length,
     countOf: (uid) => all().filter((run) => run.caller.uid === uid).length,
     endOrphans: () => {
       for (const run of runs.values())

@@ -22,6 +22,8 @@ export interface EndFacts {
 export interface Outcome {
   readonly state: RecordState
   readonly reason: ReasonCode | null
+  /** What of the site refused it. */
+  readonly rule?: string | null
   /** The exit status of `hepwrap run`. */
   readonly exit: number
   readonly exitCode: number | null

@@ -46,6 +46,7 @@ const NOTHING_YET = {
   engine_version: null,
   state: 'RUNNING',
   reason: null,
+  rule: null,
   exit_code: null,
   signal: null,
   started_at: null,

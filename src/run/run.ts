@@ -4,7 +4,7 @@
 import type { RecordChange } from '../accounting/record.js'
 import { rfc3339 } from '../base/clock.js'
 import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
-import { newRunId, type JobId, type RunId } from '../base/ids.js'
+import { newRunId, type RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
 import { isCallerAlive } from '../identity/caller.js'
 import type { RunPlan } from '../plan/run-plan.js'
@@ -41,7 +41,7 @@ export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
     return closeOf(runId, asHepwrapError(thrown))
   }
   watch.lap('admit')
-  const live = deps.live.add({ runId, caller: client.caller, jobId: jobIdOf(admission) })
+  const { live } = admission
   bindClient(client, live, admission, deps)
   client.event({ kind: 'opened', run_id: runId })
   try {
@@ -166,6 +166,7 @@ async function abandon(
   const outcome: Outcome = {
     state: ending !== undefined ? stateOfEnding(ending) : http >= 500 ? 'FAILED' : 'REFUSED',
     reason: error.code,
+    rule: error.rule ?? null,
     exit,
     exitCode: exit,
     signal: ending?.signal ?? null,
@@ -187,6 +188,7 @@ function closeRecord(
   const change: RecordChange = {
     state: outcome.state,
     reason: outcome.reason,
+    rule: outcome.rule ?? null,
     exit_code: outcome.exitCode,
     signal: outcome.signal,
     ended_at: rfc3339(endedAtMs),
@@ -220,10 +222,6 @@ function logStart({ plan }: Admission, watch: Stopwatch, setupMs: number, deps: 
     'run started',
   )
 }
-
-/** A SLUID names the job only by way of what the prolog announced. */
-const jobIdOf = ({ plan: { job, jobFacts } }: Admission): JobId | undefined =>
-  job?.jobId ?? (jobFacts?.job_id as JobId | undefined)
 
 const hasTimeLimitPassed = ({ plan }: Admission, nowMs: number): boolean => {
   const endTime = plan.jobFacts?.end_time

@@ -46,6 +46,7 @@ const FIELDS = {
   cpus: true,
   memory_limit_bytes: true,
   gres: true,
+  rule: true,
 } satisfies Record<keyof UsageRecord, true>
 
 /** The columns of csv and parsable, and of the ledger's table. */

@@ -70,8 +70,11 @@ export const RunRequest = Type.Object(
     name: Type.Optional(Text(255)),
     /** Kept in the record, also of a refusal: few and small, so that nobody fills the ledger by them. */
     labels: Type.Record(Text(128), Text(1024), { maxProperties: 32 }),
-    network: Type.Union([Type.Literal('host'), Type.Literal('none')]),
+    /** Absent: the host's, or what the site allows in its place. */
+    network: Type.Optional(Type.Union([Type.Literal('host'), Type.Literal('none')])),
     read_only: Type.Boolean(),
+    /** Paths below /dev. */
+    devices: Type.Optional(Type.Array(Text(255), { maxItems: 64 })),
     shm_size_bytes: Type.Optional(Type.Integer({ minimum: 1 })),
     ulimits: Type.Array(UlimitRequest, { maxItems: 64 }),
     /** Seconds between SIGTERM and SIGKILL. */
@@ -88,6 +91,8 @@ export const RunRequest = Type.Object(
     shell: Type.Optional(Text(4096)),
     cwd: Text(4096),
     verbose: Type.Boolean(),
+    /** Judge it and say what would be asked of the engine; start nothing. */
+    dry_run: Type.Optional(Type.Boolean()),
   },
   strict,
 )

@@ -59,6 +59,8 @@ export interface UsageRecord {
   readonly cpus: number | null
   readonly memory_limit_bytes: number | null
   readonly gres: string | null
+  /** Of a refusal by the site: what says so, with file and line. */
+  readonly rule: string | null
 }
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })

@@ -134,7 +134,10 @@ describe('hepwrapd --check-config', () => {
       ['[mounts]\nalways = ["/a"]\n', ':2: mounts.always.0: must be'],
       ['[mounts]\nalways = ["/a:/etc/passwd"]\n', ':2: mounts.always.0: target is reserved'],
       ['[mounts]\nhome = 1\n', ':2: mounts.home: must be true or false (1)'],
-      ['[limits]\nruns_per_user = 0\n', ':2: limits.runs_per_user: must be a whole number'],
+      [
+        '[policy]\nceilings.runs_per_user = 0\n',
+        ':2: policy.ceilings.runs_per_user: must be a whole number',
+      ],
       ['[engine]\nsocket = "/run/hepwrap/hepwrapd.sock"\n', "must not be the engine's own socket"],
       [
         '[accounting]\naggregator = "http://a"\nauth = "token"\n',

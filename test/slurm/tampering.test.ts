@@ -14,7 +14,7 @@ import { attacker, bareRequest, runBytes, sendAll } from './raw-request.js'
 const shared = ['srun', '-Q', '-p', 'shared']
 let daemon: Daemon
 beforeAll(async () => {
-  const config = { node: { stop_timeout_s: 1 }, limits: { runs_per_user: 4 } }
+  const config = { node: { stop_timeout_s: 1 }, policy: { ceilings: { runs_per_user: 4 } } }
   daemon = await startDaemon({ config })
 })
 afterAll(async () => {

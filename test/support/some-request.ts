@@ -10,7 +10,6 @@ export const someRequest = (fields: Partial<RunRequest> = {}): RunRequest => ({
   interactive: false,
   tty: false,
   labels: {},
-  network: 'host',
   read_only: false,
   ulimits: [],
   mounts: [],

@@ -7,10 +7,19 @@ import Database from 'better-sqlite3'
 import { stringify } from 'smol-toml'
 import { eventually } from './eventually.js'
 
-type Table = Record<string, string | number | boolean | string[]>
+type Value = string | number | boolean | string[] | Table
+interface Table {
+  [key: string]: Value
+}
 export type ConfigOverrides = Partial<
-  Record<'node' | 'engine' | 'slurm' | 'images' | 'mounts' | 'limits' | 'accounting', Table>
->
+  Record<
+    'node' | 'engine' | 'slurm' | 'images' | 'mounts' | 'policy' | 'limits' | 'accounting',
+    Table
+  >
+> & {
+  /** [[rule]] blocks, in this order */
+  rule?: Table[]
+}
 
 export interface DaemonOptions {
   /** replaces single keys of the test config */
@@ -47,8 +56,8 @@ export async function startDaemon({ config = {}, node, env }: DaemonOptions = {}
   const configPath = join(directory, 'hepwrapd.toml')
   writeFileSync(configPath, stringify(settings), { mode: 0o644 })
   const logPath = join(directory, 'hepwrapd.log')
-  const stateDirectory = String(settings['node']!['state_dir'])
-  const socketPath = String(settings['node']!['socket'])
+  const stateDirectory = settings['node']!['state_dir'] as string
+  const socketPath = settings['node']!['socket'] as string
   let child = await launch(configPath, logPath, socketPath, env)
   return {
     get pid() {
@@ -79,11 +88,9 @@ export async function stopDaemons(): Promise<void> {
   await Promise.all([...running].map((child) => end(child, 'SIGTERM')))
 }
 
-function testConfig(
-  directory: string,
-  runDirectory: string,
-  node: string,
-): Required<ConfigOverrides> {
+type Sections = Required<Omit<ConfigOverrides, 'rule'>>
+
+function testConfig(directory: string, runDirectory: string, node: string): Sections {
   return {
     node: {
       cluster: 'hepp',
@@ -97,16 +104,18 @@ function testConfig(
     slurm: { outside_jobs: 'refuse' },
     images: { allow: ['busybox:test', 'debian:test', 'setuid:test'], pull: 'missing' },
     mounts: { always: [] },
+    policy: {},
     limits: {},
     accounting: {},
   }
 }
 
-function merge(base: Required<ConfigOverrides>, overrides: ConfigOverrides): Record<string, Table> {
+function merge(base: Sections, { rule, ...overrides }: ConfigOverrides): Record<string, Table> {
   const merged = Object.entries(base).map(([name, table]) => {
-    return [name, { ...table, ...overrides[name as keyof ConfigOverrides] }] as const
+    return [name, { ...table, ...overrides[name as keyof Sections] }] as const
   })
-  return Object.fromEntries(merged.filter(([, table]) => Object.keys(table).length > 0))
+  const tables = Object.fromEntries(merged.filter(([, table]) => Object.keys(table).length > 0))
+  return { ...tables, ...(rule && { rule: rule as unknown as Table }) }
 }
 
 async function launch(

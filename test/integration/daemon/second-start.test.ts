@@ -30,6 +30,7 @@ it('leaves the containers and the run directories of the first alone', async () 
     interactive: false,
     network: 'none',
     readOnlyRootfs: true,
+    devices: [],
     shmSizeBytes: undefined,
     ulimits: [],
     mounts: [],

@@ -35,8 +35,8 @@ beforeAll(async () => {
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1', stop_timeout_s: 1, state_dir: join(directory, 'state') },
-      limits: { request_timeout_s: 1, connections_per_user: CEILING, runs_per_user: 10 },
-      images: { allow: [], pull: 'missing' },
+      limits: { request_timeout_s: 1, connections_per_user: CEILING },
+      layers: [],
     },
     clock: fakeClock(),
     log: silentLog(),

@@ -41,6 +41,7 @@ async function makeSpec(
     interactive: false,
     network: 'host',
     readOnlyRootfs: false,
+    devices: [],
     shmSizeBytes: undefined,
     ulimits: [],
     mounts: [],
@@ -231,6 +232,7 @@ describe('inside', () => {
   it('limits and shared memory are what the spec says', async () => {
     const { stdout } = await runOnce('ulimit -Sn; ulimit -Hn; df -k /dev/shm | tail -1', {
       ulimits: [{ name: 'nofile', soft: 128, hard: 256 }],
+      devices: [],
       shmSizeBytes: 8 * 1024 * 1024,
     })
     expect(stdout).toMatch(/^128\n256\nshm\s+8192 /)
@@ -335,6 +337,7 @@ describe('an engine', () => {
       ...{
         network: 'none' as const,
         readOnlyRootfs: true,
+        devices: [],
         shmSizeBytes: undefined,
         ulimits: [],
         mounts: [],

@@ -68,10 +68,16 @@ describe('staging', () => {
   const callers = (source: string, fd: number, origin: 'user' | 'home' = 'user'): PlanMount => {
     return { kind: 'caller', source, fd, target: '/there', readOnly: false, origin }
   }
+  const lawOf = (denied: readonly string[]) => ({
+    denied: denied.map((path) => ({ path, decidedBy: '' })),
+    allowed: [{ path: '/', decidedBy: '' }],
+    readOnly: [],
+    decidedBy: '',
+  })
   const stage = (
     mounts: readonly PlanMount[],
     denied: readonly string[] = [join(base, 'secret')],
-  ) => stageMounts(mounts, { caller, runDirectory: run, denied })
+  ) => stageMounts(mounts, { caller, runDirectory: run, law: lawOf(denied) })
   const stagedAt = ({ mounts }: Staging, index = 0): BindMount => {
     const mount = mounts[index]
     if (mount?.kind !== 'bind') throw new Error('not a bind mount')
@@ -235,7 +241,11 @@ describe('staging', () => {
       const facts = readProcess(child.pid ?? 0)
       const { pid = 0, startTimeTicks = 0 } = facts ?? {}
       const of = { uid: UID, gid: UID, groups: [], pid, pidfd: undefined, startTimeTicks, umask: 0 }
-      const staged = stageMounts([callers(home, 0)], { caller: of, runDirectory: run, denied: [] })
+      const staged = stageMounts([callers(home, 0)], {
+        caller: of,
+        runDirectory: run,
+        law: lawOf([]),
+      })
       if (name === 'plain') await staged
       else await expect(staged).rejects.toMatchObject({ code: 'HW_CALLER_UNKNOWN' })
       unstageMounts(run)

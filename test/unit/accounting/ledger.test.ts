@@ -41,6 +41,7 @@ const fullRecord = () =>
     cpus: 1.5,
     memory_limit_bytes: 2 ** 41,
     gres: 'gpu:2',
+    rule: 'hepwrapd.toml:1 [policy]: images.allow',
   })
 
 const read = (ledger: ReturnType<typeof makeLedger>, uid?: number) =>
@@ -64,11 +65,12 @@ describe('a record', () => {
   })
 
   it('has exactly the contract’s fields', () => {
+    // What CONTRACT.md names, and what was added behind it.
     expect(RECORD_FIELDS.join(' ')).toBe(
       'id cluster node job_id array_job_id array_task_id het_offset restart_count step_id task user uid group gid account ' +
         'partition image image_id image_digest command name labels engine engine_version state reason exit_code signal ' +
         'oom_kills created_at started_at ended_at pull_ms setup_ms cpu_user_usec cpu_system_usec memory_peak_bytes ' +
-        'io_read_bytes io_write_bytes pids_peak cpus memory_limit_bytes gres',
+        'io_read_bytes io_write_bytes pids_peak cpus memory_limit_bytes gres rule',
     )
   })
 

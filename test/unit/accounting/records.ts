@@ -50,6 +50,7 @@ export const makeRecord = (fields: Partial<UsageRecord> = {}): UsageRecord & { i
   cpus: null,
   memory_limit_bytes: null,
   gres: null,
+  rule: null,
   ...fields,
   id: (fields.id ?? newRunId()) as RunId,
 })

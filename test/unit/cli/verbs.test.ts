@@ -101,6 +101,7 @@ const record: UsageRecord = {
   cpus: 2,
   memory_limit_bytes: null,
   gres: null,
+  rule: null,
 }
 const ndjson =
   (...records: unknown[]): Answer =>

@@ -11,6 +11,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { loadDaemonConfig, parseDaemonConfig } from '../../../src/config/load.js'
+import { POLICY_KEY_NAMES } from '../../../src/config/policy-keys.js'
+import type { DaemonConfig } from '../../../src/config/schema.js'
+import { sitePolicyFor } from '../../../src/rules/site-policy.js'
+import { SUBJECT } from '../plan/plan-fixture.js'
 import type { Guard } from '../../../src/config/guarded-file.js'
 
 const parse = (text: string) => parseDaemonConfig(text, 'f.toml', 'n1.example.org')
@@ -28,17 +32,14 @@ describe('a sound file', () => {
   it('has every default, frozen, with the short host name', () => {
     const config = parse('')
     expect(config.node.name).toBe('n1')
-    expect(config.images.allow).toEqual([])
     expect(config).toMatchObject({
       node: { cluster: 'hepp', state_dir: '/var/lib/hepwrap', start_timeout_s: 60 },
-      slurm: { outside_jobs: 'refuse', require_prolog: false, root: 'refuse' },
-      images: { pull: 'missing' },
-      mounts: { home: true, cwd: true, always: ['/cvmfs:/cvmfs:ro'] },
-      limits: { runs_per_user: 256, connections_per_user: 512, request_timeout_s: 10 },
+      slurm: { outside_jobs: 'refuse', require_prolog: false },
+      limits: { connections_per_user: 512, request_timeout_s: 10 },
       accounting: { aggregator: '', auth: 'munge' },
     })
-    expect(Object.isFrozen(config.images.allow)).toBe(true)
-    expect(parse('').images.allow).not.toBe(config.images.allow)
+    expect(config.layers).toEqual([{ name: '[policy]', match: undefined, settings: new Map() }])
+    expect(Object.isFrozen(config.node)).toBe(true)
   })
 
   it('takes what stands in it, however it is spelled', () => {
@@ -46,8 +47,12 @@ describe('a sound file', () => {
       'node.name = "a"\nimages = {allow = ["busybox"], pull = "never"}\n["mounts"]\n"home" = false\n',
     )
     expect(config.node.name).toBe('a')
-    expect(config.images).toEqual({ allow: ['busybox'], pull: 'never' })
-    expect(config.mounts.home).toBe(false)
+    const written = [...(config.layers[0]?.settings ?? [])].map(([key, { value }]) => [key, value])
+    expect(Object.fromEntries(written)).toEqual({
+      'images.allow': ['busybox'],
+      'images.pull': 'never',
+      'mounts.home': false,
+    })
   })
 })
 
@@ -80,7 +85,8 @@ describe('a faulty file is refused with file, line and key', () => {
     ['[node]\nstart_timeout_s = 0\n', '(0)'],
     ['[node]\nstart_timeout_s = nan\n', '(NaN)'],
     ['[node]\nstart_timeout_s = "60"\n', '("60")'],
-    ['[slurm]\nroot = true\n', 'f.toml:2: slurm.root: must be one of refuse, allow (true)'],
+    ['[policy]\nroot = true\n', 'f.toml:2: policy.root: must be one of refuse, allow (true)'],
+    ['[slurm]\nroot = "allow"\n', 'f.toml:2: slurm.root: unknown key'],
     ['[slurm]\noutside_jobs = "Allow"\n', '("Allow")'],
     [
       '[images]\nallow = "busybox"\n',
@@ -204,8 +210,16 @@ describe('the samples in config/', () => {
 
   it('hepwrapd.toml loads and says the defaults, every one of them', () => {
     const text = sample('hepwrapd.toml')
-    expect(parse(text)).toEqual(parse(''))
-    for (const [section, keys] of Object.entries(parse(''))) {
+    const { layers, ...sections } = parse(text)
+    const { layers: none, ...defaults } = parse('')
+    expect(sections).toEqual(defaults)
+    const valuesOf = (each: DaemonConfig['layers']) =>
+      Object.values(sitePolicyFor(SUBJECT, each)).map((setting) =>
+        'entries' in setting ? setting.entries.map(({ value }) => value) : setting.value,
+      )
+    expect(valuesOf(layers)).toEqual(valuesOf(none))
+    expect([...(layers[0]?.settings.keys() ?? [])].sort()).toEqual([...POLICY_KEY_NAMES].sort())
+    for (const [section, keys] of Object.entries(defaults)) {
       const body = text.split(`[${section}]\n`)[1]?.split('\n[')[0] ?? ''
       for (const key of Object.keys(keys)) expect(body).toMatch(new RegExp(`# .*\n${key} = `))
     }

@@ -22,7 +22,7 @@ async function startServer(): Promise<string> {
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1' },
-      limits: { request_timeout_s: 0.2, connections_per_user: 1000, runs_per_user: 1 },
+      limits: { request_timeout_s: 0.2, connections_per_user: 1000 },
     },
     clock: fakeClock(),
     log: silentLog(),

@@ -60,6 +60,7 @@ const anySpec: fc.Arbitrary<ContainerSpec> = fc.record({
   interactive: fc.boolean(),
   network: fc.constantFrom('host' as const, 'none' as const),
   readOnlyRootfs: fc.boolean(),
+  devices: fc.array(text, { maxLength: 3 }),
   shmSizeBytes: fc.option(fc.nat(), { nil: undefined }),
   ulimits: fc.array(fc.record({ name: text, soft: fc.integer(), hard: fc.integer() }), {
     maxLength: 3,
@@ -106,14 +107,13 @@ const HOST_KEYS = [
     'CgroupnsMode',
     'Ulimits',
   ],
-  ...['ShmSize', 'Runtime'],
+  ...['ShmSize', 'Runtime', 'Devices'],
 ]
 
 /** What a container of ours never has, in any spelling of the Engine API 1.41 … 1.47. */
 const NEVER = [
   ...[
     'Binds',
-    'Devices',
     'DeviceRequests',
     'DeviceCgroupRules',
     'CapAdd',

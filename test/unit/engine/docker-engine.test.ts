@@ -188,8 +188,14 @@ describe('images', () => {
       ]),
     )
     expect(await engine.listImages()).toEqual([
-      { name: 'localhost:5000/a:1', id: 'sha256:3', digest: undefined, sizeBytes: 3 },
-      { name: 'b:2', id: 'sha256:3', digest: 'sha256:9', sizeBytes: 3 },
+      {
+        name: 'localhost:5000/a:1',
+        id: 'sha256:3',
+        digest: undefined,
+        digests: ['sha256:9'],
+        sizeBytes: 3,
+      },
+      { name: 'b:2', id: 'sha256:3', digest: 'sha256:9', digests: ['sha256:9'], sizeBytes: 3 },
     ])
   })
 
@@ -207,6 +213,7 @@ describe('images', () => {
     expect(await engine.findImage(busybox)).toEqual({
       id: 'sha256:1',
       digest: 'sha256:good',
+      digests: ['sha256:bad', 'sha256:good'],
       entrypoint: [],
       command: [],
       workdir: '',

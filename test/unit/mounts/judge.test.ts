@@ -22,8 +22,16 @@ const MOUNTS = parseMounts(
 )
 const DENIED = ['/run/hepwrap', '/run/engine/docker.sock', '/var/lib/docker', '/srv/images/secret']
 
+const ruled = (paths: readonly string[]) => paths.map((path) => ({ path, decidedBy: '' }))
+
 const judge = (path: string, mountId: number, kind: SourceFacts['kind'] = 'directory') =>
-  objectionTo({ path, kind, mountId }, { mounts: MOUNTS, denied: DENIED })
+  objectionTo({ path, kind, mountId }, false, {
+    mounts: MOUNTS,
+    denied: ruled(DENIED),
+    allowed: ruled(['/']),
+    readOnly: [],
+    decidedBy: '',
+  })?.text
 
 describe('objectionTo', () => {
   it.each<[string, number, SourceFacts['kind']]>([
@@ -93,4 +101,42 @@ describe('isBelow', () => {
   ])('%s below %s: %s', (path, ancestor, expected) => {
     expect(isBelow(path, ancestor)).toBe(expected)
   })
+})
+
+describe('the site’s own law', () => {
+  const law = (keys: Partial<Record<'denied' | 'allowed' | 'readOnly', readonly string[]>>) => ({
+    mounts: MOUNTS,
+    denied: ruled(keys.denied ?? []),
+    allowed: ruled(keys.allowed ?? ['/']),
+    readOnly: ruled(keys.readOnly ?? []),
+    decidedBy: 'the list',
+  })
+  const objection = (path: string, isReadOnly: boolean, keys: Parameters<typeof law>[0]) =>
+    objectionTo({ path, kind: 'directory', mountId: 27 }, isReadOnly, law(keys))?.code
+
+  it.each([
+    ['/data', ['/data'], undefined],
+    ['/data/x', ['/data'], undefined],
+    ['/data/x', ['/home', '/data'], undefined],
+    ['/datax', ['/data'], 'HW_MOUNT_REFUSED'],
+    ['/', ['/data'], 'HW_MOUNT_REFUSED'],
+    ['/data', [], 'HW_MOUNT_REFUSED'],
+  ])('%s where %j is allowed: %s', (path, allowed, expected) =>
+    expect(objection(path, false, { allowed })).toBe(expected),
+  )
+
+  it.each([
+    ['/archive', false, 'HW_MOUNT_READ_ONLY'],
+    ['/archive/x', false, 'HW_MOUNT_READ_ONLY'],
+    ['/', false, 'HW_MOUNT_READ_ONLY'], // what is above would show it writable
+    ['/archive/x', true, undefined],
+    ['/archives', false, undefined],
+  ])('%s, read-only %s', (path, isReadOnly, expected) =>
+    expect(objection(path, isReadOnly, { readOnly: ['/archive'] })).toBe(expected),
+  )
+
+  it('denies what is allowed and denied', () =>
+    expect(objection('/data/x', true, { allowed: ['/data'], denied: ['/data/x'] })).toBe(
+      'HW_MOUNT_REFUSED',
+    ))
 })

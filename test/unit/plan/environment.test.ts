@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { MAX_STRING_BYTES, planEnvironment } from '../../../src/plan/environment.js'
-import { codeAndText } from './plan-fixture.js'
+import { codeAndText, siteOf } from './plan-fixture.js'
 
 const envOf = (
   host: Record<string, string>,
   env: Record<string, string> = {},
   allHostEnv = false,
 ): Readonly<Record<string, string>> =>
-  planEnvironment({ host_env: host, env, all_host_env: allHostEnv })
+  planEnvironment({ host_env: host, env, all_host_env: allHostEnv }, siteOf())
 
 describe('what passes of the caller’s environment', () => {
   it.each([

@@ -4,6 +4,8 @@ import { parseDaemonConfig } from '../../../src/config/load.js'
 import type { Caller } from '../../../src/identity/caller.js'
 import { makePlan, type PlanInput } from '../../../src/plan/make-plan.js'
 import { someRequest } from '../../support/some-request.js'
+import { sitePolicyFor, type SitePolicy } from '../../../src/rules/site-policy.js'
+import type { Subject } from '../../../src/rules/subject.js'
 import type { MountRequest, RunRequest } from '../../../src/wire/run-api.js'
 
 export const REQUEST: RunRequest = someRequest({ command: ['true'], cwd: '/home/ada/work' })
@@ -23,7 +25,22 @@ const NO_SITE_MOUNTS = '[mounts]\nalways = []\n'
 /** `toml` replaces the test's usual configuration, which mounts nothing of the site's. */
 export const configOf = (toml = NO_SITE_MOUNTS) => parseDaemonConfig(toml, 'f.toml', 'n1')
 
-export interface Variation extends Partial<Omit<PlanInput, 'request' | 'config' | 'caller'>> {
+export const SUBJECT: Subject = {
+  uid: 1000,
+  user: 'ada',
+  groups: [{ gid: 100, name: 'users' }],
+  cluster: 'hepp',
+  node: 'n1',
+  job: { title: 'job 42', account: 'physics', partition: 'main' },
+}
+
+/** What a file says of a user. */
+export const siteOf = (toml?: string, subject: Partial<Subject> = {}): SitePolicy =>
+  sitePolicyFor({ ...SUBJECT, ...subject }, configOf(toml).layers)
+
+export interface Variation extends Partial<
+  Omit<PlanInput, 'request' | 'config' | 'caller' | 'site'>
+> {
   readonly request?: Partial<RunRequest>
   readonly caller?: Partial<Caller>
   readonly toml?: string
@@ -39,6 +56,7 @@ export const planOf = ({ request, caller, toml, ...others }: Variation = {}) =>
     request: { ...REQUEST, ...request },
     caller: { ...CALLER, ...caller },
     config: configOf(toml),
+    site: siteOf(toml),
   })
 
 export const userMount = (source: string, target: string): MountRequest => ({

@@ -1,19 +1,26 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
-import { matchesGlob } from '../../../src/policy/glob.js'
-import { isAllowedImage, mayBeAllowedImage } from '../../../src/policy/image-list.js'
-import { configOf } from '../plan/plan-fixture.js'
+import { matchesGlob } from '../../../src/base/glob.js'
+import { judgeImage, judgeImageName } from '../../../src/policy/image-list.js'
+import { siteOf } from '../plan/plan-fixture.js'
 
 const A = `sha256:${'a'.repeat(64)}`
 const B = `sha256:${'b'.repeat(64)}`
 
-const site = (...allow: string[]) => configOf(`[images]\nallow = ${JSON.stringify(allow)}`)
+const site = (...allow: string[]) => siteOf(`[images]\nallow = ${JSON.stringify(allow)}`)
+const resolved = (digest: string | undefined) => ({
+  digest,
+  digests: digest === undefined ? [] : [digest],
+})
 /** Before the pull and after it, where the image has resolved to `digest`. */
 const answers = (entries: string[], image: string, digest: string | undefined = B) => {
   const ref = parseImageRef(image)
-  const config = site(...entries)
-  return { before: mayBeAllowedImage(ref, config), after: isAllowedImage(ref, digest, config) }
+  const law = site(...entries)
+  return {
+    before: judgeImageName(ref, law).refusal === undefined,
+    after: judgeImage(ref, resolved(digest), law).refusal === undefined,
+  }
 }
 const yes = { before: true, after: true }
 const no = { before: false, after: false }
@@ -93,8 +100,9 @@ describe('an entry with a digest', () => {
 
   it('refuses an image without a digest', () => {
     const ref = parseImageRef('busybox')
-    expect(isAllowedImage(ref, undefined, site(`busybox@${A}`))).toBe(false)
-    expect(isAllowedImage(ref, undefined, site('busybox'))).toBe(true)
+    const local = resolved(undefined)
+    expect(judgeImage(ref, local, site(`busybox@${A}`)).refusal).toBeDefined()
+    expect(judgeImage(ref, local, site('busybox')).refusal).toBeUndefined()
   })
 
   it('may stand beside others', () => {

@@ -1,11 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { CHECKS, enforce } from '../../../src/policy/policy.js'
+import { CHECKS, enforce, judge, judgeImage } from '../../../src/policy/policy.js'
 import {
   chosen,
   codeAndText,
   configOf,
   planOf,
+  siteOf,
   userMount,
   type Variation,
 } from '../plan/plan-fixture.js'
@@ -23,7 +24,7 @@ const SITE = '[images]\nallow = ["busybox"]\n[mounts]\nalways = ["/cvmfs:/cvmfs:
 
 /** The verdict on a plan that breaks no rule but for what is varied. */
 const verdict = (variation: Variation = {}, toml = SITE) =>
-  codeAndText(() => enforce(planOf({ job: JOB, toml, ...variation }), configOf(toml)))
+  codeAndText(() => enforce(planOf({ job: JOB, toml, ...variation }), siteOf(toml), configOf(toml)))
 
 it('lets a plain run in a job pass', () => expect(verdict()).toBe('nothing thrown'))
 
@@ -38,17 +39,12 @@ it('has every file of checks/ in its list', () => {
 describe('caller', () => {
   it.each<[string, Variation, string, string]>([
     ['a user', {}, SITE, 'nothing thrown'],
-    [
-      'root',
-      { caller: { uid: 0 } },
-      SITE,
-      'HW_ROOT_REFUSED root may not run containers (slurm.root',
-    ],
+    ['root', { caller: { uid: 0 } }, SITE, 'HW_ROOT_REFUSED root may not run containers (root'],
     ['root by gid alone', { caller: { gid: 0 } }, SITE, 'nothing thrown'],
     [
       'root where allowed',
       { caller: { uid: 0 } },
-      `${SITE}[slurm]\nroot = "allow"`,
+      `${SITE}[policy]\nroot = "allow"`,
       'nothing thrown',
     ],
     [
@@ -250,8 +246,168 @@ describe('mounts', () => {
     const plan = planOf({ job: JOB, toml: SITE })
     const mount = { kind: 'tmpfs', target: '/.hepwrap/init', sizeBytes: 1, mode: 1 } as const
     const bad = { ...plan, mounts: [...plan.mounts, mount] }
-    expect(codeAndText(() => enforce(bad, configOf(SITE)))).toContain(
+    expect(codeAndText(() => enforce(bad, siteOf(SITE), configOf(SITE)))).toContain(
       'HW_MOUNT_TARGET mount target "/.hepwrap/init" is reserved',
     )
+  })
+})
+
+describe('image, denied', () => {
+  const A = `sha256:${'a'.repeat(64)}`
+  const law = (deny: string[]) =>
+    `[images]\nallow = ["busybox", "atlas/*"]\ndeny = ${JSON.stringify(deny)}\n[mounts]\nalways = []\n`
+  it.each<[string[], string, boolean]>([
+    [['busybox:1*'], 'busybox:1.36', true],
+    [['busybox:1*'], 'busybox:2', false],
+    [['busybox'], `busybox@${A}`, true],
+    [['*/*:latest'], 'busybox', true],
+    [['*/*:latest'], 'atlas/x:24', false],
+    // A denial by tag says nothing about content that is asked for by digest.
+    [['*/*:latest'], `busybox:latest@${A}`, false],
+    [[`busybox@${A}`], `busybox@${A}`, true],
+    [[`busybox@${A}`], 'busybox', false],
+    [['docker.io/*'], 'atlas/x', true],
+  ])('%j: %s: %s', (deny, image, isDenied) =>
+    expect(verdict({ request: { image } }, law(deny))).toContain(
+      isDenied ? `HW_IMAGE_REFUSED image "${image}" is not allowed` : 'nothing thrown',
+    ),
+  )
+
+  it('by a digest that the content has under another name', () => {
+    const ref = planOf({ request: { image: 'busybox' } }).image
+    const identity = { digest: undefined, digests: [A] }
+    const site = siteOf(law([`*/*@${A}`]))
+    expect(judgeImage(ref, identity, site).refusal?.text).toContain('images.deny')
+  })
+})
+
+describe('network', () => {
+  const law = (modes: string) => `${SITE}[policy]\nnetwork = ${modes}\n`
+  it.each<[string, 'host' | 'none' | undefined, string]>([
+    ['["host", "none"]', undefined, 'nothing thrown'],
+    ['["none"]', undefined, 'nothing thrown'],
+    ['["none"]', 'none', 'nothing thrown'],
+    ['["none"]', 'host', 'HW_NETWORK_REFUSED --network host is not allowed on this site'],
+    ['["host"]', 'none', 'HW_NETWORK_REFUSED --network none is not allowed on this site'],
+    ['[]', undefined, 'HW_NETWORK_REFUSED'],
+  ])('where %s is allowed, %s: %s', (modes, network, expected) =>
+    expect(verdict({ request: network === undefined ? {} : { network } }, law(modes))).toContain(
+      expected,
+    ),
+  )
+
+  it('asked for by nobody is what the site allows', () => {
+    expect(planOf({ toml: law('["none"]') }).network).toBe('none')
+    expect(planOf({ toml: law('["none", "host"]') }).network).toBe('host')
+  })
+})
+
+describe('ceilings of the site', () => {
+  const law = (keys: string) => `${SITE}[policy.ceilings]\n${keys}\n`
+  const rlimits = new Map([['core', { soft: -1, hard: -1 }]])
+  it.each<[string, Variation['request'], string]>([
+    ['shm = "1m"', { shm_size_bytes: 2 ** 20 }, 'nothing thrown'],
+    ['shm = "1m"', { shm_size_bytes: 2 ** 20 + 1 }, 'HW_LIMIT_ABOVE_SITE --shm-size 1048577'],
+    ['tmpfs = "1m"', { tmpfs: [{ target: '/t', size_bytes: 2 ** 20 }] }, 'nothing thrown'],
+    [
+      'tmpfs = "1m"',
+      { tmpfs: [{ target: '/t', size_bytes: 2 ** 20 + 1 }] },
+      'HW_LIMIT_ABOVE_SITE --tmpfs "/t" 1048577: this site allows 1048576 bytes (ceilings.tmpfs = "1m")',
+    ],
+    ['ulimits = {core = 5}', { ulimits: [{ name: 'core', soft: 5, hard: 5 }] }, 'nothing thrown'],
+    [
+      'ulimits = {core = 5}',
+      { ulimits: [{ name: 'core', soft: 5, hard: 6 }] },
+      'HW_LIMIT_ABOVE_SITE --ulimit core=6: this site allows 5',
+    ],
+    [
+      'ulimits = {core = 5}',
+      { ulimits: [{ name: 'core', soft: -1, hard: -1 }] },
+      'HW_LIMIT_ABOVE_SITE',
+    ],
+    [
+      'ulimits = {core = "unlimited"}',
+      { ulimits: [{ name: 'core', soft: -1, hard: -1 }] },
+      'nothing thrown',
+    ],
+  ])('%s, %j: %s', (keys, request, expected) =>
+    expect(verdict({ rlimits, ...(request && { request }) }, law(keys))).toContain(expected),
+  )
+
+  it('hold where nobody asked for anything', () => {
+    const toml = law('shm = "1m"\ntmpfs = "2m"\npids = 7\nulimits = {core = 5}')
+    const plan = planOf({ toml, rlimits, request: { tmpfs: [{ target: '/t' }] } })
+    expect(plan.shmSizeBytes).toBe(2 ** 20)
+    expect(plan.mounts.at(-1)).toMatchObject({ kind: 'tmpfs', sizeBytes: 2 * 2 ** 20 })
+    expect(plan.pidsMax).toBe(7)
+    expect(plan.ulimits).toEqual([{ name: 'core', soft: 5, hard: 5 }])
+  })
+})
+
+describe('environment', () => {
+  const law = (keys: string) => `${SITE}[policy.environment]\n${keys}\n`
+  it.each<[string, string, string]>([
+    ['refuse = ["*_TOKEN"]', 'A_TOKEN', 'HW_ENV_REFUSED variable "A_TOKEN" is not allowed'],
+    ['refuse = ["*_TOKEN"]', 'A_TOKENS', 'nothing thrown'],
+    ['never = ["*_TOKEN"]', 'A_TOKEN', 'nothing thrown'],
+    ['', 'LD_PRELOAD', 'nothing thrown'],
+  ])('with %s, -e %s: %s', (keys, name, expected) =>
+    expect(verdict({ request: { env: { [name]: 'x' } } }, law(keys))).toContain(expected),
+  )
+
+  it('of the caller passes as the site says, and never what it refuses', () => {
+    const toml = law('pass = ["...", "X509_*", "A_*"]\nnever = ["*_KEY"]\nrefuse = ["*_TOKEN"]')
+    const host = { X509_USER_PROXY: '1', X509_KEY: '2', A_TOKEN: '3', HOME: '4', B: '5' }
+    const { env } = planOf({ toml, request: { host_env: host } })
+    expect(env).toEqual({ X509_USER_PROXY: '1', HOME: '4' })
+    const all = planOf({ toml, request: { host_env: host, all_host_env: true } }).env
+    expect(all).toEqual({ X509_USER_PROXY: '1', HOME: '4', B: '5' })
+  })
+})
+
+describe('devices', () => {
+  const law = `${SITE}[policy]\ndevices = ["/dev/fuse", "/dev/nvidia*", "/dev/infiniband/*"]\n`
+  it.each([
+    ['/dev/fuse', 'nothing thrown'],
+    ['/dev/nvidia0', 'nothing thrown'],
+    ['/dev/infiniband/uverbs0', 'nothing thrown'],
+    ['/dev/sda', 'HW_OPTION_FORBIDDEN option "--device=/dev/sda" is not allowed on this site'],
+    ['/dev/nvidia/x', 'HW_OPTION_FORBIDDEN'], // a star stays in its directory
+    ['/dev/infiniband', 'HW_OPTION_FORBIDDEN'],
+    ['/dev/../dev/fuse', 'HW_OPTION_INVALID'],
+    ['/etc/shadow', 'HW_OPTION_INVALID'],
+    ['/dev//fuse', 'HW_OPTION_INVALID'],
+  ])('%s: %s', (device, expected) =>
+    expect(verdict({ request: { devices: [device] } }, law)).toContain(expected),
+  )
+
+  it('are none without the site', () =>
+    expect(verdict({ request: { devices: ['/dev/null'] } })).toContain('HW_OPTION_FORBIDDEN'))
+})
+
+describe('a refusal by the site', () => {
+  it('names the line that says so', () => {
+    const plan = planOf({ job: JOB, toml: SITE, request: { image: 'evil' } })
+    const refuse = () => enforce(plan, siteOf(SITE), configOf(SITE))
+    expect(refuse).toThrow(
+      expect.objectContaining({ rule: 'f.toml:2 [images]: images.allow' }) as Error,
+    )
+  })
+
+  it('is one of many points, each with its own line', () => {
+    const request = { image: 'evil', network: 'none' as const }
+    const verdicts = judge(planOf({ job: JOB, toml: SITE, request }), siteOf(SITE), configOf(SITE))
+    expect(verdicts.map(({ point, refusal }) => [point, refusal?.code])).toEqual([
+      ['job', undefined],
+      ['image', 'HW_IMAGE_REFUSED'],
+      ['pull', undefined],
+      ['network', undefined],
+      ['mount', undefined],
+    ])
+  })
+
+  it('of who or where leaves the rest unsaid', () => {
+    const plan = planOf({ toml: SITE, request: { image: 'evil' } })
+    expect(judge(plan, siteOf(SITE), configOf(SITE)).map(({ point }) => point)).toEqual(['job'])
   })
 })

@@ -91,6 +91,8 @@ describe('the spec', () => {
     labels: { 'hepwrap.run': 'forged', 'hepwrap.node': 'forged', mine: 'x' },
     network: 'none',
     readOnlyRootfs: true,
+    devices: [],
+    pidsMax: 100,
     shmSizeBytes: 7,
     ulimits: [],
     stopTimeoutMs: 1,
