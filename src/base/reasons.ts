@@ -87,6 +87,11 @@ export const REASONS = {
     'the site does not allow this image',
     'see hepwrap images for what is allowed',
   ),
+  HW_IMAGE_UNSIGNED: refused(
+    403,
+    'the site demands a signature of this image, and it has none by a key that the site trusts',
+    'see the message; ask whoever makes the image to sign it',
+  ),
   HW_IMAGE_INVALID: refused(
     400,
     'this is not an image name',

@@ -10,6 +10,7 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  * - cgroup: creation of a Slurm directory's children is serialized with flock(2), a foreign call.
  * - mounts: whose descriptors (identity) and what lies at a path (proc's mountinfo).
  * - slurm: the job table keeps the prolog's words as wire has them.
+ * - signature: is younger than DESIGN; keys are files that only root may have written (config).
  * - run: the configuration's type, never its loading.
  * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only.
  */
@@ -25,6 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   rules: 'config',
   plan: 'wire! identity! slurm! config rules',
   policy: 'plan config rules',
+  signature: 'plan! config',
   mounts: 'kernel plan! identity proc',
   cgroup: 'slurm proc kernel',
   engine: 'plan wire!',

@@ -1,0 +1,141 @@
+// Cosign's signature of an image, as it lies in a registry: an image manifest whose layers are signed statements
+// ("simple signing"), each with its signature in an annotation. Pure; who may push to the repository may have written
+// every byte of it, so whatever is odd is left out and nothing throws.
+//
+// What is not looked at, as cosign itself with `--key` and no transparency log: `critical.identity` (the same digest is
+// the same image in every repository), `optional`, certificates, Rekor bundles.
+import { createHash, verify } from 'node:crypto'
+import type { PublicKey } from './public-key.js'
+
+export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+export const MAX_PAYLOAD_BYTES = 64 * 1024
+/** Of what a manifest lists, the first so many are looked at. */
+export const MAX_SIGNATURES = 64
+const MAX_SIGNATURE_TEXT = 4096
+
+const MEDIA_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json'
+const ANNOTATION = 'dev.cosignproject.cosign/signature'
+const STATEMENT_TYPE = 'cosign container image signature'
+const DIGEST = /^sha256:[0-9a-f]{64}$/
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** A layer of the signature manifest. */
+export interface SignatureLayer {
+  /** Of the payload, which is a blob of its own. */
+  readonly digest: string
+  /** In base64. */
+  readonly signature: string
+}
+
+export interface Signature extends SignatureLayer {
+  readonly payload: Buffer
+}
+
+export type Verdict =
+  | { readonly key: PublicKey; readonly signature: Signature }
+  /** `elsewhere`: what a trusted key did sign, if it was another image. */
+  | { readonly key: undefined; readonly elsewhere: Elsewhere | undefined }
+
+export interface Elsewhere {
+  readonly key: PublicKey
+  /** Undefined where the statement is not about an image at all. */
+  readonly digest: string | undefined
+}
+
+/** Where cosign puts the signatures of a digest, like "sha256-20be….sig", in the repository of the image. */
+export const signatureTag = (digest: string): string => `${digest.replace(':', '-')}.sig`
+
+export const isDigest = (text: string): boolean => DIGEST.test(text)
+
+/** The signatures that a manifest lists, without their payloads; whatever is not one is left out. */
+export function parseSignatureManifest(bytes: Buffer): readonly SignatureLayer[] {
+  const layers = fieldOf(parseJson(bytes), 'layers')
+  if (!Array.isArray(layers)) return []
+  const found: SignatureLayer[] = []
+  for (const layer of layers as readonly unknown[]) {
+    const parsed = parseLayer(layer)
+    if (parsed !== undefined && found.push(parsed) === MAX_SIGNATURES) break
+  }
+  return found
+}
+
+function parseLayer(layer: unknown): SignatureLayer | undefined {
+  const digest = fieldOf(layer, 'digest')
+  const size = fieldOf(layer, 'size')
+  const signature = fieldOf(fieldOf(layer, 'annotations'), ANNOTATION)
+  const isSound =
+    fieldOf(layer, 'mediaType') === MEDIA_TYPE &&
+    typeof size === 'number' &&
+    size <= MAX_PAYLOAD_BYTES &&
+    isLayer({ digest, signature })
+  return isSound ? { digest: digest as string, signature: signature as string } : undefined
+}
+
+/** Reports whether these could be a layer's digest and signature. */
+export function isLayer({ digest, signature }: Readonly<Record<string, unknown>>): boolean {
+  return (
+    typeof digest === 'string' &&
+    isDigest(digest) &&
+    typeof signature === 'string' &&
+    signature !== '' &&
+    signature.length <= MAX_SIGNATURE_TEXT &&
+    BASE64.test(signature)
+  )
+}
+
+/** Which of the keys signed this digest. */
+export function judgeSignatures(
+  digest: string,
+  signatures: readonly Signature[],
+  keys: readonly PublicKey[],
+): Verdict {
+  let elsewhere: Elsewhere | undefined
+  for (const signature of signatures.slice(0, MAX_SIGNATURES)) {
+    const key = isWhole(signature) ? keys.find((one) => isBy(one, signature)) : undefined
+    if (key === undefined) continue
+    const signed = signedDigest(signature.payload)
+    if (signed === digest && isDigest(digest)) return { key, signature }
+    elsewhere ??= { key, digest: signed }
+  }
+  return { key: undefined, elsewhere }
+}
+
+/** The payload is the blob that the manifest names. */
+function isWhole({ digest, payload }: Signature): boolean {
+  if (payload.length > MAX_PAYLOAD_BYTES) return false
+  return digest === `sha256:${createHash('sha256').update(payload).digest('hex')}`
+}
+
+function isBy({ key, hashes }: PublicKey, { payload, signature }: Signature): boolean {
+  const bytes = Buffer.from(signature, 'base64')
+  return hashes.some((hash) => {
+    try {
+      return verify(hash, payload, { key, dsaEncoding: 'der' }, bytes)
+    } catch {
+      return false
+    }
+  })
+}
+
+/** The image that a statement is about. Read only after its signature: up to there it is anybody's text. */
+function signedDigest(payload: Buffer): string | undefined {
+  const critical = fieldOf(parseJson(payload), 'critical')
+  if (fieldOf(critical, 'type') !== STATEMENT_TYPE) return undefined
+  const digest = fieldOf(fieldOf(critical, 'image'), 'docker-manifest-digest')
+  return typeof digest === 'string' ? digest : undefined
+}
+
+/** Undefined for whatever is not JSON in UTF-8. */
+export function parseJson(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown
+  } catch {
+    return undefined
+  }
+}
+
+/** An own field of an object; undefined of anything else. */
+export const fieldOf = (value: unknown, name: string): unknown =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Readonly<Record<string, unknown>>)[name]
+    : undefined
