@@ -1,10 +1,12 @@
 // Cosign's signature of an image, as it lies in a registry: an image manifest whose layers are signed statements
 // ("simple signing"), each with its signature in an annotation. Pure; who may push to the repository may have written
-// every byte of it, so whatever is odd is left out and nothing throws.
+// every byte of it, so whatever is odd is left out and nothing throws. Verifying is left to Node's threads: many
+// signatures must not hold up the runs of others.
 //
 // What is not looked at, as cosign itself with `--key` and no transparency log: `critical.identity` (the same digest is
 // the same image in every repository), `optional`, certificates, Rekor bundles.
-import { createHash, verify } from 'node:crypto'
+import { createHash, verify, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
 import type { PublicKey } from './public-key.js'
 
 export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -45,6 +47,8 @@ export interface Elsewhere {
 /** Where cosign puts the signatures of a digest, like "sha256-20be….sig", in the repository of the image. */
 export const signatureTag = (digest: string): string => `${digest.replace(':', '-')}.sig`
 
+const verifyAside = promisify(verify)
+
 export const isDigest = (text: string): boolean => DIGEST.test(text)
 
 /** The signatures that a manifest lists, without their payloads; whatever is not one is left out. */
@@ -84,14 +88,14 @@ export function isLayer({ digest, signature }: Readonly<Record<string, unknown>>
 }
 
 /** Which of the keys signed this digest. */
-export function judgeSignatures(
+export async function judgeSignatures(
   digest: string,
   signatures: readonly Signature[],
   keys: readonly PublicKey[],
-): Verdict {
+): Promise<Verdict> {
   let elsewhere: Elsewhere | undefined
   for (const signature of signatures.slice(0, MAX_SIGNATURES)) {
-    const key = isWhole(signature) ? keys.find((one) => isBy(one, signature)) : undefined
+    const key = isWhole(signature) ? await signerOf(signature, keys) : undefined
     if (key === undefined) continue
     const signed = signedDigest(signature.payload)
     if (signed === digest && isDigest(digest)) return { key, signature }
@@ -106,15 +110,27 @@ function isWhole({ digest, payload }: Signature): boolean {
   return digest === `sha256:${createHash('sha256').update(payload).digest('hex')}`
 }
 
-function isBy({ key, hashes }: PublicKey, { payload, signature }: Signature): boolean {
+async function signerOf(
+  { payload, signature }: Signature,
+  keys: readonly PublicKey[],
+): Promise<PublicKey | undefined> {
   const bytes = Buffer.from(signature, 'base64')
-  return hashes.some((hash) => {
-    try {
-      return verify(hash, payload, { key, dsaEncoding: 'der' }, bytes)
-    } catch {
-      return false
-    }
-  })
+  for (const one of keys)
+    for (const hash of one.hashes)
+      if (await isBy({ key: one.key, hash }, payload, bytes)) return one
+  return undefined
+}
+
+async function isBy(
+  { key, hash }: { readonly key: KeyObject; readonly hash: string | null },
+  payload: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  try {
+    return await verifyAside(hash, payload, { key, dsaEncoding: 'der' }, signature)
+  } catch {
+    return false
+  }
 }
 
 /** The image that a statement is about. Read only after its signature: up to there it is anybody's text. */

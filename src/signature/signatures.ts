@@ -44,10 +44,10 @@ export function createSignatures(options: SignaturesOptions): Signatures {
       if (digest === undefined || !isDigest(digest))
         throw unsigned(ref, 'has no digest of a registry, so nobody can have signed it')
       const image = { repository: ref.name, digest }
-      const known = findKept(kept, image, keys)
+      const known = await findKept(kept, image, keys)
       if (known !== undefined) return known
       const found = await fetchTogether(ref, digest, signal)
-      const verdict = judgeSignatures(digest, found ?? [], keys)
+      const verdict = await judgeSignatures(digest, found ?? [], keys)
       if (verdict.key === undefined)
         throw unsigned(ref, `(${digest}) ${whatWasFound(found, keys, verdict.elsewhere)}`)
       try {
@@ -60,15 +60,18 @@ export function createSignatures(options: SignaturesOptions): Signatures {
   }
 }
 
-function findKept(
+async function findKept(
   kept: KeptSignatures,
   image: KeptImage,
   keys: readonly PublicKey[],
-): PublicKey | undefined {
-  return keys.find((key) => {
+): Promise<PublicKey | undefined> {
+  for (const key of keys) {
     const signature = kept.find(image, key)
-    return signature !== undefined && judgeSignatures(image.digest, [signature], [key]).key === key
-  })
+    if (signature === undefined) continue
+    const verdict = await judgeSignatures(image.digest, [signature], [key])
+    if (verdict.key === key) return key
+  }
+  return undefined
 }
 
 interface SharedFetch {
