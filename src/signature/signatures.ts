@@ -88,6 +88,7 @@ function shareFetches(registry: Registry): Registry['fetchSignatures'] {
     const forget = () => {
       if (fetches.get(key) === started) fetches.delete(key)
     }
+    // Forgotten as it is aborted: who comes before it has ended needs one of his own.
     abort.signal.addEventListener('abort', forget, { once: true })
     const found = registry.fetchSignatures(ref, digest, abort.signal).finally(forget)
     const started: SharedFetch = { found, waiters: 0, abort }

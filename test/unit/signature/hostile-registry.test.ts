@@ -6,6 +6,7 @@ import { gzipSync } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
 import { MAX_MANIFEST_BYTES, MAX_SIGNATURES } from '../../../src/signature/cosign.js'
+import { exchange } from '../../../src/signature/http-exchange.js'
 import { createRegistry } from '../../../src/signature/registry.js'
 import { signatureManifest, signDigest, signPayload } from '../../support/cosign-signature.js'
 import { eventually } from '../../world/eventually.js'
@@ -147,6 +148,28 @@ describe('a payload', () => {
     })
   })
 
+  it('that fails is the end of all, and no connection is left', async () => {
+    const other = signPayload(Buffer.from('{}'), privateKey)
+    let open = 0
+    const held = (response: ServerResponse) => {
+      open++
+      response.on('close', () => open--)
+      drip(response)
+    }
+    const fails = async (response: ServerResponse) => {
+      await eventually(() => open === 1)
+      response.writeHead(500).end()
+    }
+    const answers = answersOf([signature, other])
+    const fetched = fetchAnswers({
+      ...answers,
+      [blob]: held,
+      [blobPath(other.digest)]: (response) => void fails(response),
+    })
+    await expect(fetched).rejects.toMatchObject({ code: 'HW_PULL_FAILED' })
+    await eventually(() => open === 0)
+  })
+
   it('that is redirected in a circle is given up', async () => {
     const circle = redirect(blob)
     await expect(fetchAnswers({ [blob]: circle })).rejects.toMatchObject({ code: 'HW_PULL_FAILED' })
@@ -181,6 +204,15 @@ describe('a connection', () => {
     await expect(fetchFrom(await startSocket(speak), 200)).rejects.toMatchObject({
       code: 'HW_REGISTRY_DOWN',
     })
+  })
+
+  it('that is left is not called a registry that is down', async () => {
+    const abort = new AbortController()
+    const host = await startSocket(() => abort.abort(new Error('left')))
+    const url = new URL(`http://${host}/`)
+    const request = { url, headers: {}, trust: undefined, maxBytes: 1, signal: abort.signal }
+    await expect(exchange(request)).rejects.toThrow(/^left$/)
+    await expect(exchange(request)).rejects.toThrow(/^left$/)
   })
 
   it('is left when nobody waits any more', async () => {

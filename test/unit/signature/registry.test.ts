@@ -33,12 +33,11 @@ const fetchOf = (registry: FakeRegistry, options: Partial<RegistryOptions> = {})
   }).fetchSignatures(registry.ref, DIGEST, new AbortController().signal)
 
 /** A directory of docker's kind, in which the registry's certificate is trusted. */
-function certsOf({ host }: FakeRegistry): string {
+function certsOf({ host }: FakeRegistry, name = 'ca.crt'): string {
   const directory = mkdtempSync(join(tmpdir(), 'certs-'))
   onTestFinished(() => rmSync(directory, { recursive: true }))
   mkdirSync(join(directory, host))
-  writeFileSync(join(directory, host, 'ca.crt'), tls.cert)
-  writeFileSync(join(directory, host, 'client.key'), 'none of ours')
+  writeFileSync(join(directory, host, name), tls.cert)
   return directory
 }
 
@@ -75,6 +74,19 @@ describe('https', () => {
       message: `the registry "${registry.host}" does not answer: "self-signed certificate"`,
     })
     expect(registry.asked).toEqual([])
+  })
+
+  it('is refused where the certificate lies there by another name than a CA’s, or for another host', async () => {
+    const registry = await startRegistry(sound, tls)
+    const isInsecure = async () => false
+    for (const certsDirectory of [
+      certsOf(registry, 'client.cert'),
+      certsOf({ ...registry, host: '127.0.0.1' }),
+      certsOf({ ...registry, host: 'registry.example.org' }),
+    ])
+      await expect(fetchOf(registry, { isInsecure, certsDirectory })).rejects.toMatchObject({
+        code: 'HW_REGISTRY_DOWN',
+      })
   })
 
   it('is spoken with anybody where the engine calls the registry insecure', async () => {
@@ -203,6 +215,17 @@ describe('a token', () => {
     const registry = await startRegistry(guarded(challenge, 'somebody'))
     await expect(fetchOf(registry)).rejects.toMatchObject({ code: 'HW_REGISTRY_AUTH' })
     expect([tokens.asked.length, registry.asked.length]).toEqual([1, 2])
+  })
+
+  it('that is not taken for the payloads is not asked for again either', async () => {
+    const tokens = await startRegistry({ '/token': send('{"token":"anybody"}') })
+    const challenge = () => bearer(`http://${tokens.host}/token`)
+    const other = signDigest(DIGEST, generateKeyPairSync('ed25519').privateKey)
+    const denies = send('', 401, { 'www-authenticate': challenge() })
+    const answers = { ...guarded(challenge), [blobPath(signature.digest)]: denies }
+    const registry = await startRegistry({ ...answers, [blobPath(other.digest)]: denies })
+    await expect(fetchOf(registry)).rejects.toMatchObject({ code: 'HW_REGISTRY_AUTH' })
+    expect(tokens.asked).toHaveLength(1)
   })
 
   it.each([

@@ -169,6 +169,14 @@ describe('what was good once', () => {
     await expect(signatures.require(other, DIGEST, [atlasKey], never())).rejects.toMatchObject(down)
   })
 
+  it('is kept for each key', async () => {
+    const { registry, demand } = await serve(answersOf([byCms, byAtlas]))
+    await demand([atlasKey])
+    await demand([cmsKey])
+    registry.stop()
+    expect(await Promise.all([demand([atlasKey]), demand([cmsKey])])).toEqual([atlasKey, cmsKey])
+  })
+
   const file = (fields: Record<string, unknown>) => {
     const { digest, signature, payload } = byAtlas
     return JSON.stringify({ digest, signature, payload: payload.toString('base64'), ...fields })
