@@ -5,6 +5,8 @@
 //
 // What is not looked at, as cosign itself with `--key` and no transparency log: `critical.identity` (the same digest is
 // the same image in every repository), `optional`, certificates, Rekor bundles.
+//
+// Cosign 3 writes another form, unless told --new-bundle-format=false --use-signing-config=false --tlog-upload=false.
 import { createHash, verify, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { PublicKey } from './public-key.js'

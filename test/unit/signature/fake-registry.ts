@@ -1,4 +1,5 @@
 // A registry that says what the test tells it to say, on the loopback interface; hostile where the test is.
+import { generateKeyPairSync } from 'node:crypto'
 import {
   createServer,
   type IncomingMessage,
@@ -10,7 +11,8 @@ import type { AddressInfo } from 'node:net'
 import { onTestFinished } from 'vitest'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
 import { signatureTag, type Signature } from '../../../src/signature/cosign.js'
-import { signatureManifest } from '../../support/cosign-signature.js'
+import { createRegistry, type RegistryOptions } from '../../../src/signature/registry.js'
+import { signatureManifest, signDigest } from '../../support/cosign-signature.js'
 import type { SelfSigned } from '../../support/self-signed.js'
 
 export const DIGEST = `sha256:${'a'.repeat(64)}`
@@ -67,3 +69,22 @@ export const send =
     void response.writeHead(status, headers).end(body)
 
 export const redirect = (location: string, status = 307) => send('', status, { location })
+
+/** A signature, and what a sound registry answers with it. */
+export const signature = signDigest(
+  DIGEST,
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+)
+export const sound = answersOf([signature])
+
+/** Fetches what lies beside DIGEST, from a registry that may be asked in any way. */
+export const fetchOf = (
+  { ref }: Pick<FakeRegistry, 'ref'>,
+  options: Partial<RegistryOptions> = {},
+  signal = new AbortController().signal,
+) =>
+  createRegistry({
+    isInsecure: async () => true,
+    certsDirectory: '/nowhere',
+    ...options,
+  }).fetchSignatures(ref, DIGEST, signal)
