@@ -13,6 +13,7 @@ Docker images under Slurm: as you, inside your job, with an exact record of each
   kill       send containers a signal
   acct       accounting records
   doctor     is this node fit? (root)
+  policy     what the site allows a user, and why (root)
   explain    what a reason code means and what to do
   configure  announce the job in SLURM_* (prolog, root)
   clean      end the job in SLURM_* (epilog, root)
@@ -48,6 +49,7 @@ Runs an image inside the present Slurm job, as you. Home and working directory a
       --pull missing|never|always
   -m, --memory SIZE           less than the job's memory
       --cpus NUMBER           less than the job's processors
+      --dry-run               judge it, and say what would be asked of the engine; start nothing
       --no-home               do not mount the home directory
       --no-cwd                do not mount the working directory
   -V, --verbose               say what is done and how long it takes
@@ -96,6 +98,12 @@ Prints accounting records, oldest first: your own; of all users for root.
   doctor: `Usage: hepwrap doctor [--json]
 
 Checks that this node is fit to run containers, and says what to do where it is not. Exit status 1 then. Root only.
+`,
+  policy: `Usage: hepwrap policy check --as USER [--account A] [--partition P] [--json] run [OPTIONS] IMAGE [COMMAND...]
+       hepwrap policy show --as USER [--account A] [--partition P] [--json]
+
+check says whether this run of this user's would be allowed, what decides each point (file, line, rule), and what the engine
+would be asked for; exit status 1 where it is refused. show prints what holds for the user. Nothing is started. Root only.
 `,
   explain: `Usage: hepwrap explain [CODE...]
 

@@ -14,6 +14,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   kill: async () => (await import('./stop.js')).kill,
   acct: async () => (await import('./acct.js')).acct,
   doctor: async () => (await import('./doctor.js')).doctor,
+  policy: async () => (await import('./policy.js')).policy,
   explain: async () => (await import('./explain.js')).explain,
   configure: async () => (await import('./job.js')).configure,
   clean: async () => (await import('./job.js')).clean,

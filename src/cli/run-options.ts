@@ -107,6 +107,9 @@ const OWN_OPTIONS: readonly RunOption[] = [
   switches('host-env', ({ request }, on) => (request.all_host_env = on)),
   switches('no-home', (draft, on) => (draft.mountHome = !on)),
   switches('no-cwd', (draft, on) => (draft.mountCwd = !on)),
+  switches('dry-run', ({ request }, on) => {
+    if (on) request.dry_run = true
+  }),
   switches('verbose', ({ request }, on) => (request.verbose = on), 'V'),
   takes('config', (draft, value) => (draft.config = value)),
   switches('help', (draft, on) => (draft.help = on)),

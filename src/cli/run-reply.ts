@@ -2,6 +2,7 @@
 // Keeps nothing of the output; a frame of ours is held until it is whole.
 import { EXIT_REFUSED, type ReasonCode } from '../base/errors.js'
 import { createFrameReader, FRAME, MAX_FRAME_BYTES } from '../wire/frames.js'
+import type { DryRun } from '../wire/policy-api.js'
 import type { RunClose, RunEvent } from '../wire/run-api.js'
 import type { OutputFd } from './run-output.js'
 import { parseUpgradeReply } from './upgrade-reply.js'
@@ -11,6 +12,8 @@ export interface Ending {
   readonly exit: number
   readonly text?: string
   readonly code?: string
+  /** Of --dry-run. */
+  readonly report?: DryRun
 }
 
 export const failed = (code: ReasonCode, text: string): Ending => ({

@@ -2,6 +2,7 @@
 // INVARIANTS: ends once; the ending is given only when every byte before it is written; the connection's end is what
 // tells the daemon that we are gone.
 import { FRAME, frame, frameHeader, MAX_REQUEST_BYTES } from '../wire/frames.js'
+import type { DryRun } from '../wire/policy-api.js'
 import type { RunEvent, RunRequest } from '../wire/run-api.js'
 import { openLink, type DaemonLink } from './daemon-link.js'
 import type { PullProgress } from './pull-progress.js'
@@ -45,6 +46,7 @@ class RunSession {
   #input: Input | undefined
   #progress: Promise<PullProgress> | undefined
   #runId: string | undefined
+  #report: DryRun | undefined
   #hasOutput = false
   #outputFailure: Ending | undefined
   #ended = false
@@ -119,6 +121,7 @@ class RunSession {
   #onEvent(event: RunEvent): void {
     if (this.#ended) return
     if (event.kind === 'opened') this.#runId = event.run_id
+    else if (event.kind === 'dry-run') this.#report = event.report
     else if (event.kind === 'step') this.#verbose(`${event.name} ${event.ms.toFixed(0)} ms`)
     else {
       this.#progress ??= import('./pull-progress.js').then((module) => module.openPullProgress())
@@ -155,7 +158,13 @@ class RunSession {
     // Our exit closes the connection faster than we could; only a slow reader keeps us from it.
     setTimeout(() => this.#link?.close(), CLOSE_MS)
     // What the container ended with is not the whole truth where its output was lost.
-    void this.#output.drained().then(() => this.#finish(this.#outputFailure ?? ending))
+    void this.#output
+      .drained()
+      .then(() => this.#finish(this.#outputFailure ?? this.#withReport(ending)))
+  }
+
+  #withReport(ending: Ending): Ending {
+    return this.#report === undefined ? ending : { ...ending, report: this.#report }
   }
 
   /** Since our own start. */

@@ -2,7 +2,7 @@
 import { parseRunLine } from './run-options.js'
 import { buildRequest } from './run-request.js'
 import { holdSession, type SessionOptions } from './run-session.js'
-import { say } from './say.js'
+import { sayLines, say } from './say.js'
 import { catchSignals } from './signals.js'
 import { findSocket } from './socket-path.js'
 
@@ -14,7 +14,13 @@ export async function run(args: readonly string[], config: string | undefined): 
   const signals = catchSignals()
   try {
     const request = buildRequest(line, process.env, stdio.terminal?.size())
-    const { exit, text, code } = await holdSession({ socketPath, request, signals, ...stdio })
+    const { exit, text, code, report } = await holdSession({
+      socketPath,
+      request,
+      signals,
+      ...stdio,
+    })
+    if (report !== undefined) sayLines((await import('./dry-run-report.js')).describeDryRun(report))
     if (text !== undefined) say(text, code)
     return exit
   } finally {

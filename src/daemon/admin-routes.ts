@@ -17,10 +17,7 @@ const CLEAN_WAIT_MS = 20_000
 export const adminRoutes =
   (daemon: Daemon): FastifyPluginAsync =>
   async (app) => {
-    app.addHook('preValidation', async ({ caller }: FastifyRequest) => {
-      if (caller.uid !== 0)
-        throw new HepwrapError('HW_ROOT_ONLY', `uid ${caller.uid} may not do this`)
-    })
+    app.addHook('preValidation', requireRoot)
     app.put<{ Params: { job_id: string }; Body: JobFacts }>(
       '/v1/jobs/:job_id',
       { schema: { params: ByJob, body: JobFacts } },
@@ -33,6 +30,10 @@ export const adminRoutes =
     )
     app.get('/v1/doctor', async (): Promise<readonly DoctorCheck[]> => examine(daemon))
   }
+
+export const requireRoot = async ({ caller }: Pick<FastifyRequest, 'caller'>): Promise<void> => {
+  if (caller.uid !== 0) throw new HepwrapError('HW_ROOT_ONLY', `uid ${caller.uid} may not do this`)
+}
 
 function jobIdOf(text: string): JobId {
   const jobId = parseJobId(text)

@@ -9,11 +9,14 @@ import type { DaemonConfig } from '../config/schema.js'
 import { createDockerEngine } from '../engine/docker-engine.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
+import { readPublicKeys } from './public-keys.js'
 import { createImageStore } from '../run/image-store.js'
 import { createLiveRuns } from '../run/live-runs.js'
 import { createOrphanReaper } from '../run/orphans.js'
 import { createRefusalBudget } from '../run/refusal-budget.js'
 import type { RunDeps } from '../run/run-deps.js'
+import { isInsecureRegistry } from '../signature/insecure-registries.js'
+import { createSignatures } from '../signature/signatures.js'
 import { createJobTable } from '../slurm/job-table.js'
 
 export interface Daemon extends RunDeps {
@@ -26,6 +29,7 @@ const ENGINE_FACTS_TTL_MS = 60_000
 export function compose(config: DaemonConfig): Daemon {
   const clock = systemClock
   const log = createLogger(config.node.log_level, 'hepwrapd')
+  const publicKeys = readPublicKeys(config)
   const runDir = config.node.run_dir
   mkdirSync(runDir, { recursive: true, mode: 0o755 })
   mkdirSync(join(runDir, 'runs'), { recursive: true, mode: 0o700 })
@@ -33,6 +37,7 @@ export function compose(config: DaemonConfig): Daemon {
   const node = `${config.node.cluster}/${config.node.name}`
   const questionMs = Math.min(10, config.node.start_timeout_s) * 1000
   const engine = createDockerEngine({ socketPath: config.engine.socket, node, questionMs })
+  const engineFacts = rememberFacts(engine, clock)
   const live = createLiveRuns(config.node.stop_timeout_s * 1000)
   let isStopping = false
   return {
@@ -41,8 +46,14 @@ export function compose(config: DaemonConfig): Daemon {
     log,
     ledger,
     engine,
-    engineFacts: rememberFacts(engine, clock),
+    engineFacts,
     images: createImageStore(engine),
+    publicKeys,
+    signatures: createSignatures({
+      directory: join(config.node.state_dir, 'signatures'),
+      isInsecure: async (host) => isInsecureRegistry(host, (await engineFacts()).registries),
+      onKeepFailed: (error) => log.warn({ err: error }, 'a signature could not be kept'),
+    }),
     live,
     jobs: createJobTable(join(runDir, 'jobs'), { clock, warn: (message) => log.warn(message) }),
     orphans: createOrphanReaper(engine, live, log),

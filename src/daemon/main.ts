@@ -8,6 +8,7 @@ import { VERSION } from '../base/version.js'
 import { DEFAULT_CONFIG_PATH, loadDaemonConfig } from '../config/load.js'
 import { recover } from '../run/recover.js'
 import { compose, type Daemon } from './compose.js'
+import { readPublicKeys } from './public-keys.js'
 import { buildServer } from './server.js'
 
 const HELP = `hepwrapd: runs users' containers inside their Slurm jobs; root, one a node.
@@ -29,7 +30,10 @@ export async function daemonMain(args: readonly string[]): Promise<number | unde
     if (options.version === true) return say(`hepwrapd ${VERSION}\n`)
     const path = options.config ?? DEFAULT_CONFIG_PATH
     const config = loadDaemonConfig(path)
-    if (options['check-config'] === true) return say(`${path}: ok\n`)
+    if (options['check-config'] === true) {
+      readPublicKeys(config)
+      return say(`${path}: ok\n`)
+    }
     if (process.getuid?.() !== 0)
       throw new HepwrapError('HW_ROOT_ONLY', 'hepwrapd must run as root')
     await serve(compose(config))

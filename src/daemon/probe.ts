@@ -9,11 +9,11 @@ import {
   type PlacementLimits,
 } from '../cgroup/placement.js'
 import type { Usage } from '../cgroup/usage.js'
-import type { BindMount, ContainerSpec } from '../engine/engine.js'
+import type { ContainerSpec } from '../engine/engine.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
 import { parseImageRef } from '../plan/image-ref.js'
 import { readCgroups } from '../proc/cgroup-of.js'
-import { newGatePlace } from '../run/container-spec.js'
+import { bind, newGatePlace } from '../run/container-spec.js'
 import { openGate, type InitReport } from '../run/gate.js'
 import { nodeLabel } from '../run/launch.js'
 import { closePlacement, containerName, runDirectory, undoRun } from '../run/undo.js'
@@ -107,13 +107,6 @@ function probeSpec(
   daemon: Daemon,
 ): ContainerSpec {
   const place = newGatePlace()
-  const bind = (source: string, target: string): BindMount => ({
-    kind: 'bind',
-    source,
-    target,
-    readOnly: true,
-    propagation: 'rprivate',
-  })
   return {
     name: containerName(runId),
     imageId,

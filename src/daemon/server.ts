@@ -8,6 +8,7 @@ import { watchCallers, type Callers } from './callers.js'
 import type { Daemon } from './compose.js'
 import { adminRoutes } from './admin-routes.js'
 import { refuseSocket, replyOf, translate } from './error-reply.js'
+import { policyRoutes } from './policy-routes.js'
 import { serveRun } from './run-stream.js'
 import { userRoutes } from './user-routes.js'
 
@@ -63,6 +64,7 @@ export function buildServer(daemon: Daemon): FastifyInstance {
   })
   app.register(userRoutes(daemon))
   app.register(adminRoutes(daemon))
+  app.register(policyRoutes(daemon))
   return app
 }
 

@@ -109,6 +109,10 @@ interface RawVersion {
 interface RawInfo {
   readonly CgroupDriver?: string
   readonly CgroupVersion?: string
+  readonly RegistryConfig?: {
+    readonly IndexConfigs?: Readonly<Record<string, { readonly Secure?: boolean }>> | null
+    readonly InsecureRegistryCIDRs?: readonly string[] | null
+  } | null
 }
 
 async function readFacts(docker: Docker): Promise<EngineFacts> {
@@ -124,8 +128,19 @@ async function readFacts(docker: Docker): Promise<EngineFacts> {
     cgroupDriver: info.CgroupDriver ?? 'none',
     cgroupVersion: Number(info.CgroupVersion ?? '1'),
     platform: `${version.Os}/${version.Arch}`,
+    registries: registriesOf(info),
   }
 }
+
+const registriesOf = ({ RegistryConfig }: RawInfo): EngineFacts['registries'] => ({
+  isSecure: Object.fromEntries(
+    Object.entries(RegistryConfig?.IndexConfigs ?? {}).map(([host, { Secure }]) => [
+      host,
+      Secure !== false,
+    ]),
+  ),
+  insecureRanges: RegistryConfig?.InsecureRegistryCIDRs ?? [],
+})
 
 async function findImage(docker: Docker, ref: ImageRef): Promise<ImageFacts | undefined> {
   try {

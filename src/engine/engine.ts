@@ -14,6 +14,13 @@ export interface EngineFacts {
   readonly cgroupVersion: number
   /** What images must be made for, e.g. "linux/amd64". */
   readonly platform: string
+  /** Which registries it speaks to without TLS. */
+  readonly registries: {
+    /** By host, or host:port. */
+    readonly isSecure: Readonly<Record<string, boolean>>
+    /** Ranges of addresses, "127.0.0.0/8". */
+    readonly insecureRanges: readonly string[]
+  }
 }
 
 /** An image on this node, resolved once: containers are created from `id`, never from the name. */

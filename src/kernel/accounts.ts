@@ -50,6 +50,20 @@ const getgrgid = libc.func('getgrgid_r', 'int', [
   result,
 ])
 
+const getpwnam = libc.func('getpwnam_r', 'int', [
+  'str',
+  koffi.out(koffi.pointer(Passwd)),
+  'uint8_t *',
+  'size_t',
+  result,
+])
+const getgrouplist = libc.func('getgrouplist', 'int', [
+  'str',
+  'uint32_t',
+  koffi.out('uint32_t *'),
+  koffi.inout('int *'),
+])
+
 type ForeignCall = ReturnType<typeof libc.func>
 
 interface Kept<T> {
@@ -78,6 +92,33 @@ export const lookupGroup = (gid: number): Promise<string | undefined> =>
     return found === undefined ? undefined : text(found['gr_name'])
   })
 
+export interface Login {
+  readonly uid: number
+  readonly gid: number
+  /** As login gives them, gid among them (getgrouplist(3)). */
+  readonly groups: readonly number[]
+}
+
+/** What a user would be after a login, by name; undefined: there is no such user. */
+export async function lookupLogin(name: string): Promise<Login | undefined> {
+  const found = await lookup('getpwnam_r', getpwnam, name)
+  if (found === undefined) return undefined
+  const [uid, gid] = [Number(found['pw_uid']), Number(found['pw_gid'])]
+  return { uid, gid, groups: await groupsOf(name, gid) }
+}
+
+const MAX_GROUPS = 65_536 // NGROUPS_MAX
+
+async function groupsOf(name: string, gid: number): Promise<readonly number[]> {
+  for (let size = 64; size <= MAX_GROUPS; size *= 4) {
+    const found = new Uint32Array(size)
+    const count = [size]
+    if ((await onWorker(getgrouplist, [name, gid, found, count])) >= 0)
+      return [...found.subarray(0, count[0])]
+  }
+  throw new Error(`getgrouplist ${name}: more than ${MAX_GROUPS} groups`)
+}
+
 function keep<T>(
   cache: Map<number, Kept<T>>,
   id: number,
@@ -101,7 +142,7 @@ function keep<T>(
 async function lookup(
   name: string,
   query: ForeignCall,
-  id: number,
+  id: number | string,
 ): Promise<Record<string, unknown> | undefined> {
   for (let bytes = FIRST_BUFFER_BYTES; bytes <= LAST_BUFFER_BYTES; bytes *= 4) {
     const record: Record<string, unknown> = {}

@@ -16,6 +16,7 @@ import { checkPull } from './checks/pull.js'
 import { checkUlimits } from './checks/ulimits.js'
 
 export { judgeImage, mayRunImage, type ImageIdentity } from './image-list.js'
+export type { Verdict } from './check.js'
 export { mountLaw, type MountLaw } from './mount-law.js'
 
 /** Who and where before what: someone who may not run anything learns nothing about the rest. */

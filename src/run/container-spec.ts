@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { HepwrapError, quote } from '../base/errors.js'
 import { NODE_LABEL, RUN_LABEL } from '../engine/docker-engine.js'
-import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
+import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { mountOver } from '../plan/mounts.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { containerName } from './undo.js'
@@ -21,6 +21,24 @@ export function newGatePlace(): GatePlace {
   const directory = `/.hepwrap-${randomBytes(16).toString('hex')}`
   return { init: `${directory}/init`, gate: `${directory}/gate` }
 }
+
+/** What every container gets of ours: the init, its gate, and who the user is. */
+export const ownBinds = (
+  directory: string,
+  { init, gate }: GatePlace,
+  initPath: string,
+): readonly BindMount[] => [
+  bind(initPath, init),
+  bind(`${directory}/gate`, gate),
+  bind(`${directory}/passwd`, '/etc/passwd'),
+  bind(`${directory}/group`, '/etc/group'),
+]
+
+export const bind = (
+  source: string,
+  target: string,
+  { readOnly } = { readOnly: true },
+): BindMount => ({ kind: 'bind', source, target, readOnly, propagation: 'rprivate' })
 
 export interface SpecParts {
   readonly plan: RunPlan

@@ -1,4 +1,5 @@
 // One image made ready: found on the node or pulled, once for however many tasks wait for it at the same time.
+import { abortable } from '../base/abortable.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import type { Engine, ImageFacts, PullProgress } from '../engine/engine.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
@@ -77,20 +78,5 @@ export function createImageStore(engine: Engine): ImageStore {
         )
       return { image: pulled, isPulled: true }
     },
-  }
-}
-
-/** `work`, unless `signal` is first; then its reason is thrown and `work` goes on alone. */
-export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted()
-  let onAbort: () => void = () => undefined
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', onAbort, { once: true })
-  })
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -3,11 +3,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
-import { HepwrapError, quote } from '../base/errors.js'
+import { HepwrapError } from '../base/errors.js'
 import { isInside, openEntrances } from '../cgroup/entrances.js'
 import { within } from '../base/within.js'
 import { enterPlacement, makePlacement, type Placement } from '../cgroup/placement.js'
-import type { BindMount, ContainerSpec, ImageFacts } from '../engine/engine.js'
+import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
 import { copyAffinity } from '../kernel/affinity.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { closeFd } from '../kernel/pidfd.js'
@@ -15,15 +15,15 @@ import { readDevice } from '../mounts/device.js'
 import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
-import { judgeImage, mountLaw, throwIfRefused, type MountLaw } from '../policy/policy.js'
+import { mountLaw, type MountLaw } from '../policy/policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
-import { containerSpec, newGatePlace, workdirOf, type GatePlace } from './container-spec.js'
+import { containerSpec, newGatePlace, ownBinds, workdirOf } from './container-spec.js'
 import { openGate, type Gate, type Init } from './gate.js'
-import { abortable } from './image-store.js'
+import { abortable } from '../base/abortable.js'
 import type { LiveRun } from './live-runs.js'
-import type { RunClient, RunDeps } from './run-deps.js'
+import type { RunDeps } from './run-deps.js'
 import type { Stopwatch } from './stopwatch.js'
 import { runDirectory } from './undo.js'
 
@@ -47,29 +47,6 @@ export interface LaunchParts {
   readonly deps: RunDeps
 }
 
-export async function readyImage(
-  { plan, site }: Admission,
-  client: RunClient,
-  live: LiveRun,
-  deps: RunDeps,
-): Promise<{ image: ImageFacts; isPulled: boolean }> {
-  const ready = await deps.images.ensure({
-    ref: plan.image,
-    pull: plan.pull,
-    signal: live.ending,
-    onProgress: (progress) => client.event({ kind: 'pull', image: plan.image.text, ...progress }),
-  })
-  const { image } = ready
-  throwIfRefused(judgeImage(plan.image, image, site))
-  const { platform } = await deps.engineFacts()
-  if (image.platform !== platform)
-    throw new HepwrapError(
-      'HW_IMAGE_PLATFORM',
-      `image ${quote(plan.image.text)} is for ${image.platform}; this node is ${platform}`,
-    )
-  return ready
-}
-
 export async function launch(parts: LaunchParts): Promise<Launch> {
   const { admission, image, live, watch, deps } = parts
   const { plan, site, placement } = admission
@@ -88,7 +65,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   const gate = await openGate(join(directory, 'gate'), { uid, gid, initPath })
   try {
     const place = newGatePlace()
-    const own = await ownBinds(plan, directory, place, deps)
+    await writeAccounts(plan, directory)
     const { mounts, skipped } = await stage(plan, mountLaw(site, deps.config), directory, deps)
     const spec = containerSpec({
       plan,
@@ -96,7 +73,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
       place,
       node: nodeLabel(deps),
       runtime: deps.config.engine.runtime,
-      mounts: [...own, ...mounts],
+      mounts: [...ownBinds(directory, place, initPath), ...mounts],
     })
     watch.lap('mounts')
     live.ending.throwIfAborted()
@@ -147,25 +124,13 @@ async function hasEntered(
 export const nodeLabel = ({ config }: Pick<RunDeps, 'config'>): string =>
   `${config.node.cluster}/${config.node.name}`
 
-/** What every container gets of ours: the init, its gate, and who the user is. */
-async function ownBinds(
-  plan: RunPlan,
-  directory: string,
-  place: GatePlace,
-  { initPath }: RunDeps,
-): Promise<readonly BindMount[]> {
+/** Who the user is, in files of the container's own. */
+async function writeAccounts(plan: RunPlan, directory: string): Promise<void> {
   const names = await accountNames(plan)
-  const write = (name: string, text: string): string => {
-    const path = join(directory, name)
-    writeFileSync(path, text, { flag: 'wx', mode: 0o644 })
-    return path
-  }
-  return [
-    ownBind(initPath, place.init),
-    ownBind(join(directory, 'gate'), place.gate),
-    ownBind(write('passwd', passwdText(names)), '/etc/passwd'),
-    ownBind(write('group', groupText(names)), '/etc/group'),
-  ]
+  const write = (name: string, text: string) =>
+    writeFileSync(join(directory, name), text, { flag: 'wx', mode: 0o644 })
+  write('passwd', passwdText(names))
+  write('group', groupText(names))
 }
 
 async function accountNames({ caller, home, shell }: RunPlan): Promise<AccountNames> {
@@ -186,14 +151,6 @@ async function accountNames({ caller, home, shell }: RunPlan): Promise<AccountNa
     shell: shell ?? user?.shell,
   }
 }
-
-const ownBind = (source: string, target: string): BindMount => ({
-  kind: 'bind',
-  source,
-  target,
-  readOnly: true,
-  propagation: 'rprivate',
-})
 
 async function stage(
   plan: RunPlan,

@@ -7,12 +7,16 @@ import type { CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { DaemonConfig } from '../config/schema.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
 import type { Caller } from '../identity/caller.js'
+import type { PublicKey } from '../signature/public-key.js'
+import type { Signatures } from '../signature/signatures.js'
 import type { JobTable } from '../slurm/job-table.js'
 import type { RunEvent, RunRequest } from '../wire/run-api.js'
 import type { ImageStore } from './image-store.js'
 import type { LiveRuns } from './live-runs.js'
 import type { OrphanReaper } from './orphans.js'
 import type { RefusalBudget } from './refusal-budget.js'
+
+export type PublicKeys = ReadonlyMap<string, PublicKey>
 
 export interface RunDeps {
   readonly config: DaemonConfig
@@ -23,6 +27,9 @@ export interface RunDeps {
   /** The engine's facts, asked once and kept while it lives. */
   readonly engineFacts: () => Promise<EngineFacts>
   readonly images: ImageStore
+  readonly signatures: Signatures
+  /** The keys that the configuration names, by path. */
+  readonly publicKeys: PublicKeys
   readonly live: LiveRuns
   readonly jobs: JobTable
   readonly orphans: OrphanReaper

@@ -3,18 +3,20 @@
 // Whatever happens, what was made is undone by run id, and the record is closed once with what is known.
 import type { RecordChange } from '../accounting/record.js'
 import { rfc3339 } from '../base/clock.js'
-import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
+import { asHepwrapError, EXIT_REFUSED, HepwrapError, REASONS } from '../base/errors.js'
 import { newRunId, type RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
 import { isCallerAlive } from '../identity/caller.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import type { RunClose } from '../wire/run-api.js'
-import { admit, type Admission } from './admit.js'
-import { abortable } from './image-store.js'
+import { admit, placeOf, type Admission } from './admit.js'
+import { abortable } from '../base/abortable.js'
 import { killable } from './killable.js'
-import { launch, readyImage, type Launch } from './launch.js'
+import { dryRun } from './dry-run.js'
+import { launch, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { newestOnly } from './newest-only.js'
+import { readyImage } from './ready-image.js'
 import { outcomeOf, stateOfEnding, type EndFacts, type Outcome } from './outcome.js'
 import type { RunClient, RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
@@ -30,6 +32,7 @@ import {
 } from './undo.js'
 
 export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
+  if (client.request.dry_run === true) return rehearse(client, deps)
   const runId = newRunId()
   const watch = startStopwatch(deps.clock, (name, ms) => {
     if (client.request.verbose) client.event({ kind: 'step', name, ms })
@@ -50,6 +53,19 @@ export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
     return await abandon(admission, live, asHepwrapError(thrown), deps)
   } finally {
     live.close()
+  }
+}
+
+/** Says what would be; nothing of it is recorded, for nothing was tried. */
+async function rehearse(client: RunClient, deps: RunDeps): Promise<RunClose> {
+  try {
+    const about = { caller: client.caller, opener: client.caller, request: client.request }
+    const report = await dryRun({ ...about, place: placeOf(client.caller, deps) }, deps)
+    client.event({ kind: 'dry-run', report })
+    if (report.refusal === null) return { exit: 0 }
+    return { exit: EXIT_REFUSED, ...report.refusal }
+  } catch (thrown) {
+    return closeOf(undefined, asHepwrapError(thrown))
   }
 }
 
@@ -77,7 +93,7 @@ async function execute(
 ): Promise<RunClose> {
   const { plan, placement } = admission
   const { runId } = plan
-  const { image, isPulled } = await readyImage(admission, client, live, deps)
+  const { image, isPulled } = await readyImage(admission, client, deps)
   watch.lap('image')
   const engine = await deps.engineFacts()
   deps.ledger.change(runId, {
@@ -236,8 +252,8 @@ const undoDeps = ({ engine, config, log, orphans }: RunDeps) => ({
 })
 
 /** What broke inside is for the node's log, not for the caller. */
-const closeOf = (runId: RunId, { code, message }: HepwrapError): RunClose => ({
-  run_id: runId,
+const closeOf = (runId: RunId | undefined, { code, message }: HepwrapError): RunClose => ({
+  ...(runId !== undefined && { run_id: runId }),
   exit: REASONS[code].exit,
   code,
   message: code === 'HW_INTERNAL' ? 'hepwrapd failed; the log on the node says how' : message,

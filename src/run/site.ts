@@ -1,8 +1,14 @@
 // What the site says of a caller: who he is to the rules, asked of the account databases and of what the prolog announced.
-import { HepwrapError } from '../base/errors.js'
+import { HepwrapError, quote } from '../base/errors.js'
 import type { DaemonConfig } from '../config/schema.js'
 import type { Caller } from '../identity/caller.js'
-import { lookupGroup, lookupUser } from '../kernel/accounts.js'
+import {
+  lookupGroup,
+  lookupLogin,
+  lookupUser,
+  type Login,
+  type UserAccount,
+} from '../kernel/accounts.js'
 import { asksForGroups } from '../rules/match.js'
 import { sitePolicyFor, type SitePolicy } from '../rules/site-policy.js'
 import type { Subject } from '../rules/subject.js'
@@ -44,3 +50,19 @@ export const subjectJob = (job: JobRef | undefined, facts: JobFacts | undefined)
     account: facts?.account,
     partition: facts?.partition,
   }
+
+/** A user as he would be after a login. */
+export interface Person {
+  readonly login: Login
+  readonly account: UserAccount | undefined
+}
+
+/** By name, or by uid: a uid that has no account has no groups either. */
+export async function personOf(user: string): Promise<Person> {
+  const uid = /^[0-9]{1,10}$/.test(user) ? Number(user) : undefined
+  const name = uid === undefined ? user : (await lookupUser(uid))?.name
+  const login = name === undefined ? undefined : await lookupLogin(name)
+  if (login !== undefined) return { login, account: await lookupUser(login.uid) }
+  if (uid === undefined) throw new HepwrapError('HW_NOT_FOUND', `there is no user ${quote(user)}`)
+  return { login: { uid, gid: uid, groups: [] }, account: undefined }
+}

@@ -1,5 +1,6 @@
 // What a client and the daemon say about one run. The schema is the contract; no field can carry a user, a group or a job.
 import { Type, type Static } from '@sinclair/typebox'
+import type { DryRun } from './policy-api.js'
 
 const strict = { additionalProperties: false } as const
 const Text = (maxLength: number) => Type.String({ maxLength })
@@ -113,6 +114,8 @@ export type RunEvent =
       readonly current?: number
       readonly total?: number
     }
+  /** For --dry-run: all that it says. */
+  | { readonly kind: 'dry-run'; readonly report: DryRun }
   /** For --verbose: a step that is done, and how long it took. */
   | { readonly kind: 'step'; readonly name: string; readonly ms: number }
 

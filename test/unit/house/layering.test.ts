@@ -31,8 +31,9 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   cgroup: 'slurm proc kernel',
   engine: 'plan wire!',
   accounting: 'wire',
-  run: 'wire kernel proc identity slurm plan rules policy mounts cgroup engine accounting! config!',
-  daemon: 'wire config proc identity slurm plan rules! policy cgroup engine accounting run',
+  run: 'wire kernel proc identity slurm plan rules policy signature! mounts cgroup engine accounting! config!',
+  daemon:
+    'wire config proc identity slurm plan rules policy signature cgroup engine accounting run',
   cli: 'wire!',
 }
 

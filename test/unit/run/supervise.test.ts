@@ -123,6 +123,7 @@ describe('output that ends before the command', () => {
           apiVersion: '',
           cgroupDriver: '',
           cgroupVersion: 1,
+          registries: { isSecure: {}, insecureRanges: [] },
           platform: '',
         })
       },
