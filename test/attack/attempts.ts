@@ -38,11 +38,13 @@ export async function attemptInside(
   user: User,
   attempts: readonly string[],
   options: string[] = [],
+  image = 'busybox:test',
 ): Promise<Attempted> {
   const command = ['sh', '-c', '/attack/attempts -hold "$@" & cat', 'sh', ...attempts]
   const mounts = ['-v', '/scratch/attack:/attack:ro', ...options]
   const run = await holdRun(user, ['srun', '-Q', '-p', 'shared'], mounts, {
     command,
+    image,
     timeoutMs: 300_000,
   })
   const told = () => run.stdoutSoFar()

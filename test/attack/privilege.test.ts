@@ -18,6 +18,7 @@ import { attack } from './attack.js'
 import { type Attempted, attemptInside, attemptPrivileged, compileAttempts } from './attempts.js'
 import { PROGRAM } from './attempts.js'
 import { loadImage, removeImages } from './hostile-image.js'
+import { expectPlainUser, shared } from './hostile-run.js'
 
 const secret = '/scratch/attack/of-root'
 const NAMESPACES = ['user', 'mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup']
@@ -74,21 +75,10 @@ const hardLimits = (pid: number) =>
       ([, name, hard]) => [name!, hard === 'unlimited' ? Infinity : Number(hard)],
     ),
   )
-/** Identity and power of a process as the kernel of the node has it. */
-function expectPlainUser(pid: number): void {
-  const of = (field: string) => statusField(pid, field)
-  expect([of('Uid'), of('Gid')]).toEqual(['2001 2001 2001 2001', '2001 2001 2001 2001'])
-  expect(of('Groups').split(' ').map(Number).sort()).toEqual([2001, 3000])
-  const powers = ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'].map(of)
-  expect(new Set(powers)).toEqual(new Set(['0'.repeat(16)]))
-  expect([of('NoNewPrivs'), of('Seccomp')]).toEqual(['1', '2'])
-}
-
 /** A program in a run of alice's, and its process on the node. */
 async function withProgram(image: string, path: string, options: string[]): Promise<void> {
-  const before = ['srun', '-Q', '-p', 'shared', 'bash', '-c', 'exec "${@/busybox:test/$0}"', image]
   const command = ['sh', '-c', `${path} -hold setuid=0 setgid=0 & cat`]
-  const run = await holdRun('alice', before, options, { command })
+  const run = await holdRun('alice', shared, options, { command, image })
   await eventually(() => run.stdoutSoFar().endsWith('end\n'))
   const [found] = processes(new RegExp(`^${path} -hold`))
   expectPlainUser(found!.pid)
@@ -117,11 +107,11 @@ attack(
   },
 )
 
-attack('P02', 'Charliecloud run_uidgid', 'a set-group-ID root program gains no group', () =>
+attack('P02', 'own', 'a set-group-ID root program gains no group', () =>
   withProgram('files:test', '/setgid', []),
 )
 
-attack('P03', 'CVE-2018-18955', 'file capabilities in the image give no capability', async () => {
+attack('P03', 'own', 'file capabilities in the image give no capability', async () => {
   await withProgram('files:test', '/capable', [])
   const { status, stderr } = await hepwrapRun('alice', ['files:test', '/mighty', 'setuid=0'], {
     slurm: ['-p', 'shared'],
@@ -173,7 +163,7 @@ function expectOwnNamespacesOnly(names: string[]): void {
   expect(readlinkSync(`/proc/${alice.pid}/ns/user`)).toBe(readlinkSync('/proc/self/ns/user'))
 }
 
-attack('P09', 'Charliecloud, pyxis', 'no mount, remount, bind or umount', () => {
+attack('P09', 'pyxis', 'no mount, remount, bind or umount', () => {
   alice.expectRefused(tries['mount']!)
   expect(mountPoints(alice.pid)).toEqual(mountsBefore)
   expect(mountPoints(alice.pid)).toContain('/attack')
@@ -235,8 +225,7 @@ attack(
 attack('P16', 'own', 'SIGKILL to everybody (-1) ends only what is in the container', async () => {
   const script = 'sleep 613 & read go; exec /attack/attempts kill=1 kill=-1'
   const options = ['-v', '/scratch/attack:/attack:ro']
-  const before = ['srun', '-Q', '-p', 'shared']
-  const run = await holdRun('alice', before, options, { command: ['sh', '-c', script] })
+  const run = await holdRun('alice', shared, options, { command: ['sh', '-c', script] })
   run.child.stdin?.write('go\n')
   expect(await run.result).toMatchObject({ status: 0, stdout: 'kill=1 done\nkill=-1 done\nend\n' })
   for (const { pid } of [hers, his, alice]) expect(statusField(pid, 'State')).toMatch(/^S/)
@@ -248,7 +237,7 @@ attack('P17', 'shocker (Docker 0.11)', 'no file of the node is opened by its han
   return Promise.resolve()
 })
 
-attack('P18', 'CVE-2019-5021', 'no other uid, gid or group: root, bob, cms', () => {
+attack('P18', 'Charliecloud run_uidgid', 'no other uid, gid or group: root, bob, cms', () => {
   alice.expectRefused(tries['identity']!)
   expectPlainUser(alice.pid)
   return Promise.resolve()

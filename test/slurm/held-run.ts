@@ -15,15 +15,20 @@ export interface HeldRun extends Running {
   release: () => Promise<void>
 }
 
+export interface HeldRunOptions extends CommandOptions {
+  command?: string[]
+  image?: string
+}
+
 /** `before` stands before hepwrap: srun with its options, unshare, nothing. The command must end with its stdin. */
 export async function holdRun(
   user: User,
   before: string[] = ['srun', '-Q'],
   options: string[] = [],
-  { command = ['cat'], ...more }: CommandOptions & { command?: string[] } = {},
+  { command = ['cat'], image = 'busybox:test', ...more }: HeldRunOptions = {},
 ): Promise<HeldRun> {
   const known = new Set(inits().map(({ pid }) => pid))
-  const run = ['hepwrap', 'run', '-i', ...options, 'busybox:test', ...command]
+  const run = ['hepwrap', 'run', '-i', ...options, image, ...command]
   const running = as(user).start([...before, ...run], more)
   const { initPid, payloadPid } = await eventually(
     () => {
