@@ -17,7 +17,7 @@ const CLEAN_WAIT_MS = 20_000
 export const adminRoutes =
   (daemon: Daemon): FastifyPluginAsync =>
   async (app) => {
-    app.addHook('preValidation', requireRoot)
+    app.addHook('onRequest', requireRoot)
     app.put<{ Params: { job_id: string }; Body: JobFacts }>(
       '/v1/jobs/:job_id',
       { schema: { params: ByJob, body: JobFacts } },
@@ -31,6 +31,7 @@ export const adminRoutes =
     app.get('/v1/doctor', async (): Promise<readonly DoctorCheck[]> => examine(daemon))
   }
 
+/** Before the body is read: nobody else makes the daemon keep one. */
 export const requireRoot = async ({ caller }: Pick<FastifyRequest, 'caller'>): Promise<void> => {
   if (caller.uid !== 0) throw new HepwrapError('HW_ROOT_ONLY', `uid ${caller.uid} may not do this`)
 }

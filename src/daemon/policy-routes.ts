@@ -13,7 +13,7 @@ import type { Daemon } from './compose.js'
 export const policyRoutes =
   (daemon: Daemon): FastifyPluginAsync =>
   async (app) => {
-    app.addHook('preValidation', requireRoot)
+    app.addHook('onRequest', requireRoot)
     app.get<{ Querystring: PolicyQuery }>(
       '/v1/policy',
       { schema: { querystring: PolicyQuery } },
