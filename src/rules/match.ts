@@ -26,9 +26,9 @@ export function layersFor(
     .map(({ layer }) => layer)
 }
 
-/** Reports whether any rule asks for the names of groups: their lookup may take a question to a directory server each. */
-export const asksForGroups = (layers: readonly PolicyLayer[]): boolean =>
-  layers.some(({ match }) => match?.groups !== undefined)
+/** Reports whether any rule asks for this: names may take a question to a directory server each. */
+export const asksFor = (key: MatchKey, layers: readonly PolicyLayer[]): boolean =>
+  layers.some(({ match }) => match?.[key] !== undefined)
 
 /** Undefined: the layer is not for this subject. */
 function specificityOf({ name, match }: PolicyLayer, subject: Subject): Specificity | undefined {

@@ -1,6 +1,7 @@
 // The first half of a run: caller → job → plan → policy → ledger. A refusal is recorded like a run, closed from the start.
 import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
 import { rfc3339 } from '../base/clock.js'
+import type { Logger } from '../base/log.js'
 import type { JobId, RunId } from '../base/ids.js'
 import { readJobLimits, type JobLimits } from '../cgroup/limits.js'
 import { planPlacement, type Placement } from '../cgroup/placement.js'
@@ -103,9 +104,12 @@ async function startDraft(
   runId: RunId,
   caller: Caller,
   request: RunRequest | undefined,
-  { config, clock }: RunDeps,
+  { config, clock, log }: RunDeps,
 ): Promise<DraftFacts> {
-  const [user, groupName] = await Promise.all([lookupUser(caller.uid), lookupGroup(caller.gid)])
+  const [user, groupName] = await Promise.all([
+    known(lookupUser(caller.uid), log),
+    known(lookupGroup(caller.gid), log),
+  ])
   return {
     runId,
     cluster: config.node.cluster,
@@ -118,6 +122,16 @@ async function startDraft(
     jobLimits: { memoryBytes: undefined, cpus: undefined },
     request,
     createdAtMs: clock.nowMs(),
+  }
+}
+
+/** The names are for people: a directory server that is down costs no run and no record. What rules ask of it is another matter. */
+async function known<T>(lookup: Promise<T | undefined>, log: Logger): Promise<T | undefined> {
+  try {
+    return await lookup
+  } catch (error) {
+    log.warn({ err: error }, 'an account cannot be looked up')
+    return undefined
   }
 }
 

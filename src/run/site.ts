@@ -9,7 +9,7 @@ import {
   type Login,
   type UserAccount,
 } from '../kernel/accounts.js'
-import { asksForGroups } from '../rules/match.js'
+import { asksFor } from '../rules/match.js'
 import { sitePolicyFor, type SitePolicy } from '../rules/site-policy.js'
 import type { Subject } from '../rules/subject.js'
 import type { JobRef } from '../slurm/job-of.js'
@@ -24,9 +24,9 @@ export async function siteFor(
   { layers, node }: DaemonConfig,
 ): Promise<SitePolicy> {
   const { uid, gid, groups } = identity
-  const gids = asksForGroups(layers) ? [...new Set([gid, ...groups])] : []
+  const gids = asksFor('groups', layers) ? [...new Set([gid, ...groups])] : []
   const [user, names] = await Promise.all([
-    lookupUser(uid),
+    asksFor('users', layers) ? lookupUser(uid) : undefined,
     Promise.all(gids.map(lookupGroup)),
   ]).catch((cause: unknown) => {
     throw new HepwrapError('HW_CALLER_UNKNOWN', `the accounts of uid ${uid} cannot be looked up`, {
