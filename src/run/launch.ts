@@ -16,6 +16,7 @@ import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { mountLaw, type MountLaw } from '../policy/policy.js'
+import type { SitePolicy } from '../rules/site-policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
@@ -54,7 +55,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   const limits = {
     ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
     ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
-    pidsMax: plan.pidsMax,
+    ...(holdsPids(site, placement) && { pidsMax: plan.pidsMax }),
     devices: plan.devices.map(readDevice),
   }
   makePlacement(placement, limits)
@@ -97,6 +98,10 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     throw thrown
   }
 }
+
+/** Slurm gives a step of cgroup v2 no pids controller: a ceiling that the site has written is refused there, ours does not hold. */
+const holdsPids = (site: SitePolicy, { version }: Placement): boolean =>
+  version === 1 || site['ceilings.pids'].by.file !== undefined
 
 /** Init goes by itself, which the kernel allows at once; to move it from here takes milliseconds. */
 async function enter(init: Init, placement: Placement, deps: RunDeps): Promise<void> {
