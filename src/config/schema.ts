@@ -62,6 +62,8 @@ export const DaemonConfigSchema = section({
   limits: section({
     connections_per_user: count(1, 1_000_000, 512),
     request_timeout_s: count(1, 3600, 10),
+    requests_per_second: count(1, 1_000_000, 64),
+    requests_burst: count(1, 1_000_000, 512),
   }),
   accounting: section({
     aggregator: text('an http:// or https:// address without a path, or empty', '', {

@@ -38,19 +38,24 @@ export function buildServer(daemon: Daemon): FastifyInstance {
       refuseSocket(socket, new HepwrapError(code, text, { cause }))
     },
     frameworkErrors: (thrown, _request, reply: FastifyReply) => {
-      const error = translate(thrown) // a URL that is none: before any hook
-      void reply.code(error.statusCode).send(replyOf(error))
+      const error = translate(thrown) // a URL that is none: before any hook, and any token
+      void reply.code(error.statusCode).header('connection', 'close').send(replyOf(error))
     },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false } },
   })
   const callers = watchCallers(app.server, {
     connectionsPerUser: config.limits.connections_per_user,
+    requestsPerSecond: config.limits.requests_per_second,
+    requestsBurst: config.limits.requests_burst,
+    clock: daemon.clock,
     log,
   })
   app.decorateRequest('caller', null as unknown as Caller)
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     request.caller = callers.of(request.raw.socket)
+    await callers.turn(request.raw.socket, reply.raw)
   })
+  app.addHook('preClose', async () => callers.dropHeld())
   app.setErrorHandler((thrown, request, reply) => {
     const error = translate(thrown)
     if (error.statusCode >= 500) log.error({ err: thrown, url: request.url }, 'request failed')
@@ -60,7 +65,11 @@ export function buildServer(daemon: Daemon): FastifyInstance {
     throw new HepwrapError('HW_NOT_FOUND', `there is no ${request.method} ${quote(request.url)}`)
   })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    acceptRun({ request, socket, head }, callers, daemon)
+    socket.on('error', () => undefined) // 'close' follows
+    callers.turn(socket).then(
+      () => acceptRun({ request, socket, head }, callers, daemon),
+      () => socket.destroy(),
+    )
   })
   app.register(userRoutes(daemon))
   app.register(adminRoutes(daemon))

@@ -60,6 +60,15 @@ export function identifyCaller(socketFd: number, seams: Partial<IdentitySeams> =
   }
 }
 
+/** The uid alone, for what is decided before a connection is worth more. Throws HW_CALLER_UNKNOWN. */
+export function connectedAs(socketFd: number): number {
+  try {
+    return peerCredentials(socketFd).uid
+  } catch (cause) {
+    throw new HepwrapError('HW_CALLER_UNKNOWN', 'the kernel did not tell who calls', { cause })
+  }
+}
+
 /** Reports whether the caller's process still runs; a doubt is a no. */
 export function isCallerAlive(caller: Caller, seams: Partial<IdentitySeams> = {}): boolean {
   const kernel = { ...KERNEL, ...seams }

@@ -35,7 +35,12 @@ beforeAll(async () => {
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1', stop_timeout_s: 1, state_dir: join(directory, 'state') },
-      limits: { request_timeout_s: 1, connections_per_user: CEILING },
+      limits: {
+        request_timeout_s: 1,
+        connections_per_user: CEILING,
+        requests_per_second: 1,
+        requests_burst: 1e6,
+      },
       layers: [],
     },
     clock: fakeClock(),

@@ -35,7 +35,12 @@ describe('a sound file', () => {
     expect(config).toMatchObject({
       node: { cluster: 'hepp', state_dir: '/var/lib/hepwrap', start_timeout_s: 60 },
       slurm: { outside_jobs: 'refuse', require_prolog: false },
-      limits: { connections_per_user: 512, request_timeout_s: 10 },
+      limits: {
+        connections_per_user: 512,
+        request_timeout_s: 10,
+        requests_per_second: 64,
+        requests_burst: 512,
+      },
       accounting: { aggregator: '', auth: 'munge' },
     })
     expect(config.layers).toEqual([{ name: '[policy]', match: undefined, settings: new Map() }])

@@ -22,7 +22,12 @@ async function startServer(): Promise<string> {
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1' },
-      limits: { request_timeout_s: 0.2, connections_per_user: 1000 },
+      limits: {
+        request_timeout_s: 0.2,
+        connections_per_user: 1000,
+        requests_per_second: 1,
+        requests_burst: 1e6,
+      },
     },
     clock: fakeClock(),
     log: silentLog(),

@@ -13,6 +13,7 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  * - signature: is younger than DESIGN; keys are files that only root may have written (config).
  * - run: the configuration's type, never its loading.
  * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only.
+ * - daemon: of kernel only who has hung up, of the connections that are held and not read.
  */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
@@ -40,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 /** Single files of a room that another may import at run time where the table grants it types only. */
 const ALSO: Readonly<Record<string, readonly string[]>> = {
   cli: ['wire/frames.ts', 'wire/record-fields.ts', 'kernel/terminal.ts'],
+  daemon: ['kernel/hang-up.ts'],
 }
 
 interface Crossing {

@@ -16,6 +16,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { lookupGroup, lookupUser } from '../../../src/kernel/accounts.js'
 import { copyAffinity } from '../../../src/kernel/affinity.js'
 import { withDirectoryLock } from '../../../src/kernel/flock.js'
+import { hungUp } from '../../../src/kernel/hang-up.js'
 import { bindMount, unmountDetached } from '../../../src/kernel/mount.js'
 import { peerCredentials } from '../../../src/kernel/peercred.js'
 import { closeFd, isAlive, openPidfd, peerPidfd, sendSignal } from '../../../src/kernel/pidfd.js'
@@ -49,6 +50,27 @@ describe('peers', () => {
     }
     client.destroy()
     socket.destroy()
+    server.close()
+  })
+
+  it('that have closed are told from those that wait, unread', async () => {
+    const server = createServer({ pauseOnConnect: true, allowHalfOpen: true })
+    const accepted: Socket[] = []
+    server.on('connection', (socket) => void accepted.push(socket))
+    server.listen(join(base, 'socket'))
+    await once(server, 'listening')
+    const clients = [1, 2, 3].map(() => connect(join(base, 'socket')).on('error', () => undefined))
+    await expect.poll(() => accepted.length).toBe(3)
+    const fds = accepted.map(
+      (socket) => (socket as unknown as { _handle: { fd: number } })._handle.fd,
+    )
+    expect(hungUp(fds)).toEqual([])
+    clients[0]?.write('more to come')
+    clients[1]?.end('this is all') // its own half: it waits for the answer
+    clients[2]?.destroy()
+    await expect.poll(() => hungUp(fds)).toEqual([fds[2]])
+    expect(accepted.map(({ bytesRead }) => bytesRead)).toEqual([0, 0, 0])
+    for (const socket of [...clients, ...accepted]) socket.destroy()
     server.close()
   })
 
