@@ -52,6 +52,9 @@ export function buildServer(daemon: Daemon): FastifyInstance {
   })
   app.decorateRequest('caller', null as unknown as Caller)
   app.addHook('onRequest', async (request, reply) => {
+    // The parser takes HTTP/0.9 and 1.0 as well, whose rules for the end of a request are others.
+    if (request.raw.httpVersion !== '1.1')
+      throw new HepwrapError('HW_REQUEST_INVALID', 'the request is not HTTP/1.1')
     request.caller = callers.of(request.raw.socket)
     await callers.turn(request.raw.socket, reply.raw)
   })
@@ -88,6 +91,7 @@ function acceptRun({ request, socket, head }: Upgrade, callers: Callers, daemon:
     const caller = callers.of(socket)
     if (
       request.method !== 'POST' ||
+      request.httpVersion !== '1.1' ||
       request.url !== '/v1/runs' ||
       request.headers.upgrade !== 'hepwrap'
     )

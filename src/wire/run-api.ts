@@ -4,7 +4,12 @@ import type { DryRun } from './policy-api.js'
 
 const strict = { additionalProperties: false } as const
 const Text = (maxLength: number) => Type.String({ maxLength })
-const EnvMap = Type.Record(Text(4096), Text(1024 * 1024))
+/**
+ * A key of a record is bounded by its pattern alone: TypeBox ignores its maxLength, and by default takes a key with a line
+ * feed in it, with a value of any kind.
+ */
+const Key = (maxLength: number) => Type.String({ pattern: `^[^]{0,${maxLength}}$` })
+const EnvMap = Type.Record(Key(4096), Text(1024 * 1024), strict)
 
 export const MountRequest = Type.Object(
   {
@@ -70,7 +75,7 @@ export const RunRequest = Type.Object(
     ),
     name: Type.Optional(Text(255)),
     /** Kept in the record, also of a refusal: few and small, so that nobody fills the ledger by them. */
-    labels: Type.Record(Text(128), Text(1024), { maxProperties: 32 }),
+    labels: Type.Record(Key(128), Text(1024), { ...strict, maxProperties: 32 }),
     /** Absent: the host's, or what the site allows in its place. */
     network: Type.Optional(Type.Union([Type.Literal('host'), Type.Literal('none')])),
     read_only: Type.Boolean(),

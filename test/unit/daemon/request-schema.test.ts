@@ -28,6 +28,16 @@ describe('a request', () => {
     expect(parseRequest(bytes(request))).toEqual(request)
   })
 
+  it.each(['labels', 'env', 'host_env'])('has no key in %s that escapes its rule', (field) => {
+    for (const key of ['a\nb', '\u2028', '\r', ''])
+      for (const value of [5, null, {}, ['x']])
+        expect(
+          refusal(parseRequest, bytes({ ...someRequest(), [field]: { [key]: value } })).code,
+        ).toBe('HW_REQUEST_INVALID')
+    const long = { ...someRequest(), [field]: { ['k'.repeat(4097)]: '' } }
+    expect(refusal(parseRequest, bytes(long)).code).toBe('HW_REQUEST_INVALID')
+  })
+
   it.each([
     ['nothing', ''],
     ['half of it', JSON.stringify(someRequest()).slice(0, -1)],
