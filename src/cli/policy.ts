@@ -72,15 +72,14 @@ async function show(line: PolicyLine): Promise<number> {
 
 function describeShown({ user, settings }: PolicyShown): string {
   const groups = user.groups.join(',')
-  const head = `user ${user.name ?? 'without a name'} uid ${user.uid} gid ${user.gid} groups ${groups}\n\n`
+  const head = `user ${user.name ?? 'without a name'} uid ${user.uid} gid ${user.gid} groups ${groups}`
   const rows = settings.map(({ key, value, decided_by: by }) => ({
     text: `${key} = ${value === null ? '[]' : JSON.stringify(value)}`,
     by,
   }))
   const width = Math.min(60, Math.max(...rows.map(({ text }) => text.length)))
   return (
-    oneLine(head) +
-    '\n' +
+    `${oneLine(head)}\n\n` +
     rows.map(({ text, by }) => `${oneLine(text).padEnd(width)}  ${oneLine(by)}\n`).join('')
   )
 }
