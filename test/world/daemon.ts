@@ -4,7 +4,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, writeFileSync } from 'n
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
-import { stringify } from 'smol-toml'
+import { parse, stringify } from 'smol-toml'
 import { eventually } from './eventually.js'
 
 type Value = string | number | boolean | string[] | Table
@@ -24,6 +24,8 @@ export type ConfigOverrides = Partial<
 export interface DaemonOptions {
   /** replaces single keys of the test config */
   config?: ConfigOverrides
+  /** a whole configuration in place of the test config; its [node] is made this world's */
+  text?: string
   /** for a cluster of several nodes: this daemon serves that node's prolog, epilog and tasks */
   node?: 'n1' | 'n2' | 'n3'
   env?: Record<string, string>
@@ -49,12 +51,19 @@ export interface Daemon {
 
 const running = new Set<ChildProcess>()
 
-export async function startDaemon({ config = {}, node, env }: DaemonOptions = {}): Promise<Daemon> {
+export async function startDaemon({
+  config = {},
+  text,
+  node,
+  env,
+}: DaemonOptions = {}): Promise<Daemon> {
   const directory = mkdtempSync('/srv/hepwrap-')
   const runDirectory = node ? `/run/hepwrap-${node}` : '/run/hepwrap'
-  const settings = merge(testConfig(directory, runDirectory, node ?? 'n1'), config)
+  const base = testConfig(directory, runDirectory, node ?? 'n1')
+  const settings = merge(base, text === undefined ? config : { node: base.node })
   const configPath = join(directory, 'hepwrapd.toml')
-  writeFileSync(configPath, stringify(settings), { mode: 0o644 })
+  const written = text === undefined ? stringify(settings) : withNode(text, base.node)
+  writeFileSync(configPath, written, { mode: 0o644 })
   const logPath = join(directory, 'hepwrapd.log')
   const stateDirectory = settings['node']!['state_dir'] as string
   const socketPath = settings['node']!['socket'] as string
@@ -116,6 +125,14 @@ function merge(base: Sections, { rule, ...overrides }: ConfigOverrides): Record<
   })
   const tables = Object.fromEntries(merged.filter(([, table]) => Object.keys(table).length > 0))
   return { ...tables, ...(rule && { rule: rule as unknown as Table }) }
+}
+
+/** The text as it is, but for the keys of [node] that the world needs. */
+function withNode(text: string, node: Table): string {
+  const own = (parse(text)['node'] ?? {}) as Table
+  const lines = stringify(Object.fromEntries(Object.entries(node).filter(([key]) => !(key in own))))
+  if (!text.includes('[node]\n')) throw new Error('the configuration has no [node]')
+  return text.replace('[node]\n', `[node]\n${lines}`)
 }
 
 async function launch(
