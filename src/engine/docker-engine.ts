@@ -1,6 +1,6 @@
 // The Docker Engine API through dockerode. Every answer is translated here; nothing of dockerode's leaves the room.
 import { Duplex, Readable } from 'node:stream'
-import Docker from 'dockerode'
+import Docker, { type ContainerCreateOptions } from 'dockerode'
 import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { HepwrapError } from '../base/errors.js'
 import { within } from '../base/within.js'
@@ -47,7 +47,7 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
     removeImage: (ref) => attempt('remove an image', () => removeImage(docker, ref), REMOVE_MS),
     create: (spec) =>
       attempt('create the container', async () => {
-        const { id } = await docker.createContainer(createOptions(spec))
+        const { id } = await docker.createContainer(asBody(createOptions(spec)))
         return id as ContainerId
       }),
     attach: (id, stdin) =>
@@ -82,6 +82,23 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
     remove: (id) => attempt('remove the container', () => remove(docker, id), REMOVE_MS),
     listOwn: () => attempt('list our containers', () => listOwn(docker, node), questionMs),
   }
+}
+
+/**
+ * dockerode writes all that it is given into the request's address, too, where an engine logs it (a user's environment) and
+ * takes no more than 1 MiB of it. Only the name belongs there.
+ */
+const asBody = ({
+  name,
+  ...body
+}: ContainerCreateOptions): ContainerCreateOptions & AddressAndBody => ({
+  _query: { name },
+  _body: body,
+})
+
+interface AddressAndBody {
+  readonly _query: object
+  readonly _body: object
 }
 
 /** `waitMs`: an engine that hangs must not hold what waits for it; undefined where the answer may take any time. */
