@@ -28,9 +28,7 @@ const NAMESPACE_FIELDS = [
   set('HostConfig.IpcMode', 'always "private"'),
   set('HostConfig.CgroupnsMode', 'always "host"; /proc and /sys are not writable all the same'),
   left('HostConfig.PidMode', 'a pid namespace of its own'),
-  left('HostConfig.UTSMode', 'a namespace of its own, unless the network is the node’s', {
-    reports: ['', 'host'],
-  }),
+  left('HostConfig.UTSMode', 'a namespace of its own'),
   left('HostConfig.UsernsMode', "the engine's own; ids are the node's, with no capability"),
   left('HostConfig.Cgroup', 'no other container is named'),
   left('HostConfig.Isolation', WINDOWS, { reports: ['default'] }),
