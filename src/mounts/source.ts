@@ -3,7 +3,7 @@ import { closeSync, constants, open, readFileSync, readlinkSync } from 'node:fs'
 import { HepwrapError, quote } from '../base/errors.js'
 import { isCallerAlive, type Caller } from '../identity/caller.js'
 import { hasCode } from '../kernel/libc.js'
-import { statDescriptor } from '../kernel/stat.js'
+import { statDescriptor, type FileKind } from '../kernel/stat.js'
 import { readFdOwner, readProcess } from '../proc/process.js'
 import type { SourceFacts } from './judge.js'
 
@@ -47,10 +47,18 @@ export async function openSitesPath(path: string): Promise<number | undefined> {
 /** The facts of an open source; none of these calls reaches a file server. */
 export function readSource(fd: number): SourceFacts {
   const mountId = /^mnt_id:\s*([0-9]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8'))?.[1]
-  return {
-    path: readlinkSync(`/proc/self/fd/${fd}`),
-    kind: statDescriptor(fd).kind,
-    mountId: Number(mountId),
+  const path = readlinkSync(`/proc/self/fd/${fd}`)
+  return { path, kind: kindOf(fd, path), mountId: Number(mountId) }
+}
+
+/** A FUSE file system of a user's keeps even root from looking (fuse(4), allow_other). */
+function kindOf(fd: number, path: string): FileKind {
+  try {
+    return statDescriptor(fd).kind
+  } catch (error) {
+    if (!hasCode(error, 'EACCES')) throw error
+    const why = 'is on a file system that keeps root from looking at it, as a FUSE of a user does'
+    throw new HepwrapError('HW_MOUNT_REFUSED', `${quote(path)} ${why}`, { cause: error })
   }
 }
 

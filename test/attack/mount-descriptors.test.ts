@@ -126,7 +126,7 @@ attack(
 
 attack(
   'M05',
-  'CVE-2023-2640',
+  'own',
   'a descriptor of a file system that she mounted in a user namespace of her own',
   async () => {
     const meeting = join(home, 'meeting')
