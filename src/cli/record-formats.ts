@@ -102,6 +102,9 @@ function quoteCsv(text: string): string {
 const escapeParsable = (text: string): string => escapeControls(text.replace(/[\\|]/g, '\\$&'))
 
 const escapeControls = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, escapeUnicode)
+  text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    escapeUnicode,
+  )
 
 const escapeUnicode = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`

@@ -22,4 +22,4 @@ function writeAll(bytes: Buffer): void {
 
 /** Control characters, also the invisible ones that turn text around, become spaces: no message steers a terminal. */
 export const oneLine = (text: string): string =>
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/g, ' ')
+  text.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]+/g, ' ')
