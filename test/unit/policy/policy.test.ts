@@ -383,6 +383,16 @@ describe('devices', () => {
 
   it('are none without the site', () =>
     expect(verdict({ request: { devices: ['/dev/null'] } })).toContain('HW_OPTION_FORBIDDEN'))
+
+  // The site's list may not name these; a star in it does not reach them either.
+  it.each(['/dev/shm/x', '/dev/pts/3', '/dev/mqueue/x', '/dev/shm'])(
+    'are never what lies where users make files: %s',
+    (device) => {
+      const stars = `${SITE}[policy]\ndevices = ["/dev/*", "/dev/*/*", "/dev/s?m/*"]\n`
+      const asked = { request: { devices: [device] } }
+      expect(verdict(asked, stars)).toContain('HW_OPTION_FORBIDDEN')
+    },
+  )
 })
 
 describe('a refusal by the site', () => {
