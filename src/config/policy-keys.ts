@@ -34,7 +34,8 @@ const TREE = `^/$|${PATH}`
 // No shared memory, no terminals: whoever may make files there could put a link to any device.
 const DEVICE =
   '^/dev/(?!(?:shm|pts|mqueue)(?:/|$))(?!\\.{1,2}(?:/|$))[A-Za-z0-9_.*?-]+(?:/(?!\\.{1,2}(?:/|$))[A-Za-z0-9_.*?-]+)*$'
-const SIZE = '^(?:[0-9]{1,15}[bkmgt]?)?$'
+// No zero: of a tmpfs it is the kernel's "no limit", and of /dev/shm the engine's "as usual".
+const SIZE = '^(?:[1-9][0-9]{0,14}[bkmgt]?)?$'
 
 const texts = (expects: string, pattern: string, builtIn: readonly string[] = []): ListKey => ({
   folding: 'list',
@@ -55,7 +56,7 @@ const listOf = (expects: string, pattern: string): TSchema =>
   Type.Array(Type.String({ pattern, maxLength: 8192, expects }), { expects: 'a list of texts' })
 
 const size = (): TSchema =>
-  Type.String({ pattern: SIZE, expects: 'a size such as "512m" or "4g", or "" for none' })
+  Type.String({ pattern: SIZE, expects: 'a size such as "512m" or "4g", or "" for no ceiling' })
 
 const Ulimits = Type.Partial(
   Type.Object(

@@ -107,6 +107,9 @@ describe('a file is refused that', () => {
     ['[policy]\ndevices = ["/dev/shm/x"]\n', 'f.toml:2: policy.devices.0: must be a path below'],
     ['[policy]\ndevices = ["/dev/../etc"]\n', 'f.toml:2: policy.devices.0'],
     ['[policy]\nceilings.tmpfs = "lots"\n', 'f.toml:2: policy.ceilings.tmpfs: must be a size'],
+    // The kernel's own "no limit".
+    ['[policy]\nceilings.tmpfs = "0"\n', 'f.toml:2: policy.ceilings.tmpfs: must be a size'],
+    ['[policy]\nceilings.shm = "00g"\n', 'f.toml:2: policy.ceilings.shm: must be a size'],
     ['[policy]\nceilings.pids = 0\n', 'f.toml:2: policy.ceilings.pids: must be a whole number'],
     ['[policy]\nceilings.ulimits = {nofile = -1}\n', 'f.toml:2: policy.ceilings.ulimits'],
     ['[policy]\nceilings.ulimits = {nofle = 1}\n', 'f.toml:2: policy.ceilings.ulimits'],
