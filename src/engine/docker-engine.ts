@@ -5,6 +5,7 @@ import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { HepwrapError } from '../base/errors.js'
 import { within } from '../base/within.js'
 import { pullName, type ImageRef } from '../plan/image-ref.js'
+import { requireOrdinaryAccounts } from './account-files.js'
 import { createOptions } from './create-options.js'
 import { engineError, isNotFound, pullError } from './engine-errors.js'
 import { followProgress } from './progress.js'
@@ -36,6 +37,7 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
   const { socketPath, node, questionMs = QUESTION_MS } = options
   const docker = new Docker({ socketPath })
   const container = (id: string) => docker.getContainer(id)
+  const ordinary = new Set<string>()
 
   return {
     facts: () => attempt('ask the engine for its version', () => readFacts(docker), questionMs),
@@ -47,8 +49,8 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
     removeImage: (ref) => attempt('remove an image', () => removeImage(docker, ref), REMOVE_MS),
     create: (spec) =>
       attempt('create the container', async () => {
-        const { id } = await docker.createContainer(asBody(createOptions(spec)))
-        return id as ContainerId
+        await requireOrdinaryAccounts(docker, spec, ordinary)
+        return (await docker.createContainer(asBody(createOptions(spec)))).id as ContainerId
       }),
     attach: (id, stdin) =>
       attempt('attach to the container', async () => {
@@ -68,8 +70,7 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
       }),
     wait: (id) =>
       attempt('wait for the container', async () => {
-        const answer = (await container(id).wait()) as { StatusCode: number }
-        return answer.StatusCode
+        return ((await container(id).wait()) as { StatusCode: number }).StatusCode
       }),
     resize: (id, rows, columns) =>
       attempt('resize the terminal', async () => {

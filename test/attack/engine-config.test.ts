@@ -39,9 +39,9 @@ attack(
   "an image's environment forges neither the job nor HOME, nor loads into our init",
   async () => {
     const forged = [
-      'SLURM_JOB_ID=1',
+      'SLURM_JOB_ID=999999',
       'SLURM_JOB_UID=0',
-      'SLURM_STEP_ID=9',
+      'SLURM_STEP_ID=99',
       'USER=root',
       'HOME=/root',
     ]
@@ -98,16 +98,7 @@ attack(
   "VOLUMEs are the engine's own, hide nothing of ours, and go with the run",
   async () => {
     writeFileSync('/home/alice/mark', 'of the node\n')
-    const places = [
-      '/etc',
-      '/data',
-      '/.hepwrap',
-      '/home/alice',
-      '/sys',
-      '/a:/etc',
-      'rel/../../x',
-      '/etc/passwd',
-    ]
+    const places = ['/etc', '/data', '/.hepwrap', '/home/alice', '/sys', '/a:/etc', 'rel/../../x']
     const Volumes = Object.fromEntries(places.map((path) => [path, {}]))
     const run = await holdHostile('volumes:test', { config: { Volumes } })
     expect((await volumes()).length).toBeGreaterThan(3)
