@@ -94,7 +94,7 @@ async function unreadOutput(stream: 'stdout' | 'stderr'): Promise<void> {
   await eventually(() => run.stdoutSoFar().includes('running'))
   const client = await clientOf(name)
   process.kill(client.pid, 'SIGSTOP') // as alice could: it never reads again
-  for (let count = 0; count < 5; count++) await expectBobServed()
+  for (let count = 0; count < 3; count++) await expectBobServed()
   expect(watched.rssMib()).toBeLessThan(memory + 150)
   expect(await engineDisk()).toBeLessThan(disk + 20)
   process.kill(client.pid, 'SIGKILL')

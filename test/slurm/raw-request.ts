@@ -48,7 +48,9 @@ export async function sendAll(
 ): Promise<Answer[]> {
   const input = Buffer.concat(messages.flatMap(packed))
   const argv = [...before, 'python3', attacker('raw'), String(seconds)]
-  const { stdoutBytes } = expectSuccess(await as(user).run(argv, { input }))
+  const { stdoutBytes } = expectSuccess(
+    await as(user).run(argv, { input, timeoutMs: (seconds + 30) * 1000 }),
+  )
   return unpack(stdoutBytes)
 }
 
