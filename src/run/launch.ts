@@ -61,9 +61,9 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   makePlacement(placement, limits)
   watch.lap('cgroup')
   mkdirSync(directory, { mode: 0o700 })
-  const { uid, gid } = plan.caller
+  const { uid, gid, groups } = plan.caller
   const { initPath } = deps
-  const gate = await openGate(join(directory, 'gate'), { uid, gid, initPath })
+  const gate = await openGate(join(directory, 'gate'), { uid, gid, groups, initPath })
   try {
     const place = newGatePlace()
     await writeAccounts(plan, directory)
