@@ -9,7 +9,6 @@ import { closeSync, constants, mkdirSync, open, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { HepwrapError, quote } from '../base/errors.js'
-import { isAtOrBelow } from '../config/reserved-target.js'
 import { hasCode } from '../kernel/libc.js'
 import {
   bindMount,
@@ -22,6 +21,7 @@ import {
 import { statDescriptor, statPath } from '../kernel/stat.js'
 import type { TmpfsMount } from '../plan/run-plan.js'
 import { readMounts } from '../proc/mount-info.js'
+import { isBelow } from './judge.js'
 import { placesDirectory, type StagedMount } from './staging.js'
 
 type Mount = StagedMount | TmpfsMount
@@ -75,7 +75,7 @@ function settle({ source, readOnly, propagation }: StagedMount): void {
 /** The deepest mount that holds this one's target. */
 const parentOf = (mount: Mount, mounts: readonly Mount[]): Mount | undefined =>
   mounts
-    .filter((other) => other !== mount && isAtOrBelow(mount.target, other.target))
+    .filter((other) => other !== mount && isBelow(mount.target, other.target))
     .sort((one, other) => one.target.length - other.target.length)
     .at(-1)
 
