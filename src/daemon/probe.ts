@@ -47,6 +47,7 @@ export async function probeLimit(
     const gate = await openGate(join(directory, 'gate'), {
       uid: NOBODY,
       gid: NOBODY,
+      groups: [],
       initPath: daemon.initPath,
     })
     const imageId = await probeImage(daemon)

@@ -2,10 +2,24 @@
 import { lastError, libc, hasCode } from './libc.js'
 
 // sys/mount.h
+const MS_RDONLY = 1
+const MS_REMOUNT = 32
 const MS_BIND = 0x1000
+const MS_MOVE = 0x2000
 const MS_REC = 0x4000
 const MS_PRIVATE = 0x40000
 const MS_SLAVE = 0x80000
+const MS_SHARED = 0x100000
+const TMPFS_FLAGS = 2 | 4 | 8 // nosuid, nodev, noexec: docker's for a tmpfs
+/** Flags of a mount that a remount keeps only if it names them, by their words in mountinfo. */
+const KEPT: Readonly<Record<string, number>> = {
+  nosuid: 2,
+  nodev: 4,
+  noexec: 8,
+  noatime: 1024,
+  nodiratime: 2048,
+  relatime: 0x200000,
+}
 const MNT_DETACH = 2
 const UMOUNT_NOFOLLOW = 8
 
@@ -30,8 +44,29 @@ export function makeSlave(target: string, { recursive }: Depth): void {
 }
 
 /** No mount or unmount passes in either direction any more. */
-export function makePrivate(target: string): void {
-  call('make-private', null, target, MS_PRIVATE)
+export function makePrivate(target: string, { recursive }: Depth = { recursive: false }): void {
+  call('make-private', null, target, MS_PRIVATE | (recursive ? MS_REC : 0))
+}
+
+/** What is mounted at `target` from now on is mounted in every copy and slave of it, too. */
+export function makeShared(target: string): void {
+  call('make-shared', null, target, MS_SHARED)
+}
+
+/** This mount alone, not the file system; `options` are its own until now, as mountinfo has them. */
+export function makeReadOnly(target: string, options: readonly string[]): void {
+  const kept = options.reduce((flags, option) => flags | (KEPT[option] ?? 0), 0)
+  call('remount', null, target, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
+}
+
+/** mount --move, with all that is mounted below. */
+export function moveMount(source: string, target: string): void {
+  call('move', source, target, MS_MOVE)
+}
+
+export function mountTmpfs(target: string, options: string): void {
+  if (Number(mount('tmpfs', target, 'tmpfs', TMPFS_FLAGS, options)) === 0) return
+  throw lastError('mount', JSON.stringify(target))
 }
 
 /** umount -l, never through a symbolic link; false: not a mount point. Peers lose their submounts too: slave first. */

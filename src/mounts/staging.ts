@@ -60,7 +60,7 @@ export async function stageMounts(
   mounts: readonly PlanMount[],
   options: StagingOptions,
 ): Promise<Staging> {
-  const directory = makeDirectory(join(options.runDirectory, STAGING))
+  const directory = makeDirectory(stagingDirectory(options.runDirectory))
   const staged: (StagedMount | TmpfsMount)[] = []
   const skipped: SkippedMount[] = []
   try {
@@ -85,12 +85,17 @@ export async function stageMounts(
  * the engine has bound by then.
  */
 export function unstageMounts(runDirectory: string): void {
-  const directory = join(runDirectory, STAGING)
+  const directory = stagingDirectory(runDirectory)
+  const places = placesDirectory(runDirectory)
+  // They stay as directories: to remove one unmounts what the container has there (rename(2) and rmdir(2), Linux 3.18).
+  if (isDirectory(places)) detach(places)
   if (isDirectory(directory)) removeStaging(directory)
   requireNoMounts(runDirectory)
 }
 
-const STAGING = 'staging'
+const stagingDirectory = (runDirectory: string): string => join(runDirectory, 'staging')
+/** Of what the engine is given in place of the mounts; see placeholders. */
+export const placesDirectory = (runDirectory: string): string => join(runDirectory, 'places')
 const STACK_LIMIT = 16
 
 /** EEXIST is an error: two runs never share a directory, and a run is staged once. */

@@ -7,7 +7,7 @@ import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
 import { closeFd, isAlive, openPidfd, peerPidfd, sendSignal } from '../kernel/pidfd.js'
 import { sendDescriptors } from '../kernel/send-descriptors.js'
-import { readExecutable } from '../proc/process.js'
+import { readExecutable, readProcess } from '../proc/process.js'
 
 const SIGKILL = 9
 const MAX_LINE_BYTES = 256
@@ -47,6 +47,7 @@ export interface GateOptions {
   /** Whose container it is: only this uid may pass. */
   readonly uid: number
   readonly gid: number
+  readonly groups: readonly number[]
   /** The init on this node: only a process that executes this very file may pass. */
   readonly initPath: string
 }
@@ -131,7 +132,7 @@ function createInit(socket: Socket, options: GateOptions): Init {
 function requireInit(
   { pid, uid }: PeerCredentials,
   pidfd: number,
-  { uid: expected, initPath }: GateOptions,
+  { uid: expected, gid, groups, initPath }: GateOptions,
 ): void {
   const refuse = (what: string) => {
     throw new HepwrapError(
@@ -144,8 +145,18 @@ function requireInit(
   const executable = readExecutable(pid)
   if (executable?.dev !== dev || executable.ino !== ino)
     refuse(`process ${pid} executes another file`)
+  // The engine looks its groups up in the image: one that is named "3000" there has any number that the image likes.
+  const asked = sortedIds([gid, ...groups])
+  const given = readProcess(pid)
+  if (given?.gid !== gid || sortedIds([gid, ...given.groups]) !== asked)
+    refuse(
+      `it has the groups ${sortedIds(given?.groups ?? [])} where ${asked} were asked for: the image's /etc/group has names that are numbers`,
+    )
   if (!isAlive(pidfd)) refuse(`process ${pid} is gone`)
 }
+
+const sortedIds = (ids: readonly number[]): string =>
+  [...new Set(ids)].sort((one, other) => one - other).join(',')
 
 /** Node has no public way to a socket's descriptor; `_handle.fd` is what there is on Node 20 and 22. */
 export function fdOf(socket: Socket): number {

@@ -13,6 +13,7 @@ import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { closeFd } from '../kernel/pidfd.js'
 import { readDevice } from '../mounts/device.js'
 import { groupText, passwdText, type AccountNames } from '../mounts/passwd.js'
+import { holdBack } from '../mounts/placeholders.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { mountLaw, type MountLaw } from '../policy/policy.js'
@@ -61,20 +62,21 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   makePlacement(placement, limits)
   watch.lap('cgroup')
   mkdirSync(directory, { mode: 0o700 })
-  const { uid, gid } = plan.caller
+  const { uid, gid, groups } = plan.caller
   const { initPath } = deps
-  const gate = await openGate(join(directory, 'gate'), { uid, gid, initPath })
+  const gate = await openGate(join(directory, 'gate'), { uid, gid, groups, initPath })
   try {
     const place = newGatePlace()
     await writeAccounts(plan, directory)
     const { mounts, skipped } = await stage(plan, mountLaw(site, deps.config), directory, deps)
+    const placeholders = await holdBack(mounts, directory)
     const spec = containerSpec({
       plan,
       image,
       place,
       node: nodeLabel(deps),
       runtime: deps.config.engine.runtime,
-      mounts: [...ownBinds(directory, place, initPath), ...mounts],
+      mounts: [...ownBinds(directory, place, initPath), ...placeholders.mounts],
     })
     watch.lap('mounts')
     live.ending.throwIfAborted()
@@ -83,9 +85,12 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     const stdio = await deadline(deps, 'attach', deps.engine.attach(containerId, plan.interactive))
     watch.lap('attach')
     live.ending.throwIfAborted()
-    const started = deps.engine.start(containerId).then(() => unstageMounts(directory))
-    started.catch(() => undefined) // seen by meetInit, or by nobody once init is there
-    const init = await abortable(meetInit(gate, started, containerId, deps), live.ending)
+    const starting = deps.engine.start(containerId)
+    starting.catch(() => undefined) // seen by meetInit, or by nobody once init is there
+    const init = await abortable(meetInit(gate, starting, containerId, deps), live.ending)
+    placeholders.fill()
+    const started = starting.then(() => unstageMounts(directory))
+    started.catch(() => undefined)
     watch.lap('start')
     await enter(init, placement, deps)
     copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step

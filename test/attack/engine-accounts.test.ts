@@ -1,6 +1,8 @@
 // The engine reads passwd and group of the image, as root and before anything of ours is in it, to start a run as uid and gid.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { type Daemon, startDaemon } from '../world/daemon.js'
+import { as, expectSuccess } from '../world/world.js'
 import { attack } from './attack.js'
 import { docker, type Entry, loadImage } from './hostile-image.js'
 import { endDaemon, outcomes } from './hostile-run.js'
@@ -10,6 +12,33 @@ beforeAll(async () => {
   daemon = await startDaemon({ config: { images: { allow: ['*:test'] } } })
 })
 afterAll(() => endDaemon(daemon))
+
+attack(
+  'E15',
+  'like CVE-2022-36109',
+  'groups of the image that are named like a number (Docker 20.10.24 takes them for it) give no group',
+  async () => {
+    mkdirSync('/scratch/cms', { recursive: true })
+    writeFileSync('/scratch/cms/data', 'of cms\n', { mode: 0o640 })
+    const close = 'chown -R root:cms /scratch/cms && chmod 0710 /scratch/cms'
+    expectSuccess(await as('root').run(['sh', '-c', close]))
+    const groups = ['3000:x:3001:', '2001:x:0:', '3000:x:6:\n2001:x:2001:']
+    for (const [index, body] of groups.entries())
+      await loadImage(`numbers${index}:test`, {
+        entries: [{ path: 'etc/group', mode: 0o644, body: `${body}\n` }],
+      })
+    const read = ['sh', '-c', 'cat /cms/data >/home/alice/stolen']
+    const runs = groups.map((_, index) => [
+      '-v',
+      '/scratch/cms:/cms',
+      `numbers${index}:test`,
+      ...read,
+    ])
+    const ended = await outcomes(daemon, runs)
+    expect(existsSync('/home/alice/stolen')).toBe(false)
+    expect(new Set(ended)).toEqual(new Set(['125 HW_ENGINE_FAILED']))
+  },
+)
 
 attack(
   'E20',

@@ -10,6 +10,7 @@ import { escapeWord, openGate, parseReport, type GateOptions } from '../../../sr
 const me: GateOptions = {
   uid: process.getuid?.() ?? 0,
   gid: process.getgid?.() ?? 0,
+  groups: process.getgroups?.() ?? [],
   initPath: process.execPath,
 }
 
@@ -210,6 +211,17 @@ describe('the gate', () => {
     await new Promise<void>((resolve) =>
       socket.destroyed ? resolve() : socket.once('close', () => resolve()),
     )
+  })
+
+  it('is for one set of groups, no more and no fewer', async () => {
+    const groups = [...me.groups, 7]
+    const { gate, path } = await makeGate({ groups })
+    await stand(path)
+    const message = expect.stringContaining('were asked for') as string
+    await expect(gate.connected).rejects.toMatchObject({ code: 'HW_ENGINE_FAILED', message })
+    const same = await makeGate({ groups: [...me.groups, ...me.groups, me.gid] })
+    await stand(same.path)
+    await expect(same.gate.connected).resolves.toMatchObject({ pid: process.pid })
   })
 
   it('lets one in and no second', async () => {
