@@ -100,7 +100,7 @@ const KERNELS_OWN = new Set(
 )
 
 /** The uid that mounted a FUSE file system by fusermount; undefined: root did, or it is none. */
-function fuseServer({ fsType, options }: MountEntry): string | undefined {
+export function fuseServer({ fsType, options }: MountEntry): string | undefined {
   if (!/^fuse(blk)?(\.|$)/.test(fsType)) return undefined
   const uid = options.find((option) => option.startsWith('user_id='))?.slice('user_id='.length)
   return uid === '0' ? undefined : (uid ?? 'unknown')

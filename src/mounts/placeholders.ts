@@ -9,6 +9,7 @@ import { closeSync, constants, mkdirSync, open, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { HepwrapError, quote } from '../base/errors.js'
+import { reservedTarget } from '../config/reserved-target.js'
 import { hasCode } from '../kernel/libc.js'
 import {
   bindMount,
@@ -20,8 +21,8 @@ import {
 } from '../kernel/mount.js'
 import { statDescriptor, statPath } from '../kernel/stat.js'
 import type { TmpfsMount } from '../plan/run-plan.js'
-import { readMounts } from '../proc/mount-info.js'
-import { isBelow } from './judge.js'
+import { readMounts, readMountsOf, type MountEntry } from '../proc/mount-info.js'
+import { fuseServer, isBelow } from './judge.js'
 import { placesDirectory, type StagedMount } from './staging.js'
 
 type Mount = StagedMount | TmpfsMount
@@ -29,8 +30,8 @@ type Mount = StagedMount | TmpfsMount
 export interface Placeholders {
   /** For the engine. */
   readonly mounts: readonly Mount[]
-  /** Puts the real mounts there: when init is at the gate. */
-  fill(): void
+  /** Puts the real mounts there: when init, which is this process, is at the gate. Throws HW_MOUNT_TARGET. */
+  fill(initPid: number): void
 }
 
 /** `mounts` as staged, parents before children. Throws HW_MOUNT_TARGET, HW_MOUNT_FAILED. */
@@ -58,7 +59,8 @@ export async function holdBack(
   }
   return {
     mounts: own,
-    fill: () => {
+    fill: (initPid) => {
+      refuseLed(own, readMountsOf(initPid))
       for (const [from, to] of moves) moveMount(from, to)
     },
   }
@@ -72,12 +74,30 @@ function settle({ source, readOnly, propagation }: StagedMount): void {
   makeReadOnly(source, entry?.options ?? [])
 }
 
-/** The deepest mount that holds this one's target. */
-const parentOf = (mount: Mount, mounts: readonly Mount[]): Mount | undefined =>
-  mounts
-    .filter((other) => other !== mount && isBelow(mount.target, other.target))
-    .sort((one, other) => one.target.length - other.target.length)
-    .at(-1)
+/**
+ * The mount of the engine's that holds this one's target: the outermost, for what lies in it is there by now; a tmpfs of the
+ * engine's only where no directory of the host's is above it.
+ */
+function parentOf(mount: Mount, mounts: readonly Mount[]): Mount | undefined {
+  const holders = mounts.filter((other) => other !== mount && isBelow(mount.target, other.target))
+  return holders.find(({ kind }) => kind === 'bind') ?? holders[0]
+}
+
+/** A link of the image may have led the engine to a place that no text of a target can name. */
+function refuseLed(own: readonly Mount[], inside: readonly MountEntry[]): void {
+  for (const mount of own) {
+    if (mount.kind !== 'bind') continue
+    const place = mount.source.split('/').slice(-3).join('/') // RUNID/places/N, whatever file system it lies on
+    for (const { mountPoint } of inside.filter(({ root }) => root.endsWith(`/${place}`))) {
+      const reserved = reservedTarget(mountPoint)
+      if (reserved !== undefined)
+        throw new HepwrapError(
+          'HW_MOUNT_TARGET',
+          `mount target ${quote(mount.target)} is led to ${quote(mountPoint)} by the image, and that is reserved: ${reserved}`,
+        )
+    }
+  }
+}
 
 function makePlaceholder(place: string, { source }: StagedMount): void {
   if (statPath(source).kind === 'directory') mkdirSync(place, { mode: 0o755 })
@@ -109,6 +129,7 @@ const O_PATH = 0o10000000 // asm-generic/fcntl.h; Node has no name for it
 /** Step by step from one open directory to the next, none of them a link: nobody can exchange what we stand in. */
 async function openInside(parent: StagedMount, mount: Mount): Promise<number> {
   const parts = mount.target.slice(parent.target.length).split('/').filter(Boolean)
+  refuseServed(parent, mount, parts)
   let fd = await openFile(parent.source, O_PATH)
   for (const part of parts) {
     try {
@@ -123,6 +144,18 @@ async function openInside(parent: StagedMount, mount: Mount): Promise<number> {
     }
   }
   return fd
+}
+
+/** A file system that a user serves might never answer. No mount of the host's arrives here any more: it is private. */
+function refuseServed(parent: StagedMount, mount: Mount, parts: readonly string[]): void {
+  const path = [parent.source, ...parts].join('/')
+  const served = readMounts().some(
+    (entry) =>
+      isBelow(entry.mountPoint, parent.source) &&
+      isBelow(path, entry.mountPoint) &&
+      fuseServer(entry) !== undefined,
+  )
+  if (served) throw notThere(parent, mount, 'is served by a program of a user')
 }
 
 const notThere = (parent: StagedMount, { target }: Mount, what: string) =>

@@ -1,4 +1,4 @@
-// The mounts of this process's namespace: /proc/self/mountinfo, proc_pid_mountinfo(5).
+// The mounts of this process's namespace, or of another's: /proc/PID/mountinfo, proc_pid_mountinfo(5).
 import { readFileSync } from 'node:fs'
 
 export interface MountEntry {
@@ -21,6 +21,10 @@ export interface MountEntry {
 /** Every mount, in the kernel's order: a later one hides an earlier one at the same place. */
 export const readMounts = (procRoot = '/proc'): readonly MountEntry[] =>
   parseMounts(readFileSync(`${procRoot}/self/mountinfo`, 'utf8'))
+
+/** Those of another process's namespace, by the names that it has for them. */
+export const readMountsOf = (pid: number, procRoot = '/proc'): readonly MountEntry[] =>
+  parseMounts(readFileSync(`${procRoot}/${pid}/mountinfo`, 'utf8'))
 
 /** Lines like "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue". */
 export const parseMounts = (text: string): readonly MountEntry[] =>

@@ -88,7 +88,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     const starting = deps.engine.start(containerId)
     starting.catch(() => undefined) // seen by meetInit, or by nobody once init is there
     const init = await abortable(meetInit(gate, starting, containerId, deps), live.ending)
-    placeholders.fill()
+    placeholders.fill(init.pid)
     const started = starting.then(() => unstageMounts(directory))
     started.catch(() => undefined)
     watch.lap('start')

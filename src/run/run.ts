@@ -210,7 +210,9 @@ function closeRecord(
     ended_at: rfc3339(endedAtMs),
     ...usageFields(usage),
   }
-  deps.log.info({ runId, ...change }, 'run ended')
+  // In the words that the caller gets: a record has only the code.
+  const { message: said } = outcome
+  deps.log.info({ runId, ...change, ...(said !== undefined && { said }) }, 'run ended')
   const write = () => {
     try {
       deps.ledger.change(runId, change)

@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   plan: 'wire! identity! slurm! config rules',
   policy: 'plan config rules',
   signature: 'plan! config',
-  mounts: 'kernel plan! identity proc',
+  mounts: 'kernel plan! identity proc config',
   cgroup: 'slurm proc kernel',
   engine: 'plan wire!',
   accounting: 'wire',
