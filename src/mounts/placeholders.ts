@@ -20,7 +20,7 @@ import {
   moveMount,
 } from '../kernel/mount.js'
 import { statDescriptor, statPath } from '../kernel/stat.js'
-import type { TmpfsMount } from '../plan/run-plan.js'
+import type { PlanMount, TmpfsMount } from '../plan/run-plan.js'
 import { readMounts, readMountsOf, type MountEntry } from '../proc/mount-info.js'
 import { fuseServer, isBelow } from './judge.js'
 import { placesDirectory, type StagedMount } from './staging.js'
@@ -78,9 +78,17 @@ function settle({ source, readOnly, propagation }: StagedMount): void {
  * The mount of the engine's that holds this one's target: the outermost, for what lies in it is there by now; a tmpfs of the
  * engine's only where no directory of the host's is above it.
  */
-function parentOf(mount: Mount, mounts: readonly Mount[]): Mount | undefined {
+function parentOf<M extends Placed>(mount: M, mounts: readonly M[]): M | undefined {
   const holders = mounts.filter((other) => other !== mount && isBelow(mount.target, other.target))
-  return holders.find(({ kind }) => kind === 'bind') ?? holders[0]
+  return holders.find(({ kind }) => kind !== 'tmpfs') ?? holders[0]
+}
+
+type Placed = Pick<PlanMount, 'kind' | 'target'> | Pick<Mount, 'kind' | 'target'>
+
+/** Reports whether the engine does not get to see this mount. */
+export function isInside(mount: Placed, mounts: readonly Placed[]): boolean {
+  const parent = parentOf(mount, mounts)
+  return parent !== undefined && parent.kind !== 'tmpfs'
 }
 
 /** A link of the image may have led the engine to a place that no text of a target can name. */
@@ -111,7 +119,7 @@ async function putInto(parent: StagedMount, mount: Mount): Promise<void> {
   const fd = await openInside(parent, mount)
   try {
     const wanted = mount.kind === 'tmpfs' ? 'directory' : statPath(mount.source).kind
-    if (statDescriptor(fd).kind !== wanted) throw notThere(parent, mount, `is not a ${wanted}`)
+    if (statDescriptor(fd).kind !== wanted) throw badPlace(parent, mount, `is not a ${wanted}`)
     const place = `/proc/self/fd/${fd}`
     if (mount.kind === 'bind') moveMount(mount.source, place)
     else mountTmpfs(place, `mode=${(mount.mode ?? 0o1777).toString(8)}${sizeOf(mount)}`)
@@ -139,7 +147,7 @@ async function openInside(parent: StagedMount, mount: Mount): Promise<number> {
     } catch (error) {
       closeSync(fd)
       if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES'))
-        throw notThere(parent, mount, 'is not there')
+        throw badPlace(parent, mount, 'is not there, or behind a link; make it first')
       throw error
     }
   }
@@ -155,11 +163,11 @@ function refuseServed(parent: StagedMount, mount: Mount, parts: readonly string[
       isBelow(path, entry.mountPoint) &&
       fuseServer(entry) !== undefined,
   )
-  if (served) throw notThere(parent, mount, 'is served by a program of a user')
+  if (served) throw badPlace(parent, mount, 'is served by a program of a user')
 }
 
-const notThere = (parent: StagedMount, { target }: Mount, what: string) =>
+const badPlace = (parent: StagedMount, { target }: Mount, what: string) =>
   new HepwrapError(
     'HW_MOUNT_TARGET',
-    `mount target ${quote(target)} ${what} in what is mounted at ${quote(parent.target)}: make it first`,
+    `mount target ${quote(target)}, in what is mounted at ${quote(parent.target)}, ${what}`,
   )

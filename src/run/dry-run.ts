@@ -1,10 +1,13 @@
 // A run up to the moment where it would begin: every point judged, the engine's request built, nothing made or started.
+import { join } from 'node:path'
 import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
 import { newRunId } from '../base/ids.js'
 import { createOptions } from '../engine/create-options.js'
 import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
 import type { Caller } from '../identity/caller.js'
+import { isInside } from '../mounts/placeholders.js'
 import { previewMounts, type PreviewedMount } from '../mounts/preview.js'
+import { placesDirectory } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { judge, mountLaw, type Verdict } from '../policy/policy.js'
 import type { SitePolicy } from '../rules/site-policy.js'
@@ -151,13 +154,23 @@ function specOf(
     place,
     node: nodeLabel(deps),
     runtime: deps.config.engine.runtime,
-    mounts: [...ownBinds(directory, place, deps.initPath), ...mounts.flatMap(mountOf)],
+    mounts: [...ownBinds(directory, place, deps.initPath), ...mountsOf(mounts, directory)],
   })
 }
 
-function mountOf({ mount, source }: PreviewedMount): ContainerSpec['mounts'] {
-  if (mount.kind === 'tmpfs') return [mount]
-  return source === undefined
-    ? []
-    : [bind(source.path, mount.target, { readOnly: source.readOnly })]
+/** Placeholders, as holdBack makes them; what lies in another mount is put there by us. */
+function mountsOf(mounts: readonly PreviewedMount[], directory: string): ContainerSpec['mounts'] {
+  const there = mounts.filter(({ mount, source }) => mount.kind === 'tmpfs' || source !== undefined)
+  return there.flatMap(({ mount }, index): ContainerSpec['mounts'] => {
+    if (
+      isInside(
+        mount,
+        there.map((other) => other.mount),
+      )
+    )
+      return []
+    if (mount.kind === 'tmpfs') return [mount]
+    const place = join(placesDirectory(directory), `${index}`)
+    return [{ ...bind(place, mount.target), propagation: 'rslave' }]
+  })
 }
