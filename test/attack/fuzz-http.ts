@@ -9,6 +9,8 @@ export const word = fc.oneof(
     '',
     '\0',
     '\n',
+    'a\nb',
+    'a\u2028b',
     '__proto__',
     'constructor',
     '..',
