@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { FastifyPluginAsync } from 'fastify'
 import { Type } from '@sinclair/typebox'
 import { HepwrapError, quote } from '../base/errors.js'
+import type { ListedImage } from '../engine/engine.js'
 import { signalNumber } from '../base/signals.js'
 import type { Caller } from '../identity/caller.js'
 import { parseImageRef } from '../plan/image-ref.js'
@@ -138,10 +139,17 @@ function mayRunNamed(name: string, identity: ImageIdentity, site: SitePolicy): b
   }
 }
 
+/** By one of the digests that it has under its name, as a run would find it. */
+function runnable(image: ListedImage, site: SitePolicy): readonly ListedImage[] {
+  const digests = image.digest === undefined ? [undefined] : image.namedDigests
+  const readings = digests.map((digest) => ({ ...image, digest }))
+  return readings.filter((reading) => mayRunNamed(image.name, reading, site)).slice(0, 1)
+}
+
 async function listImages(site: SitePolicy, { engine }: Daemon): Promise<readonly ImageRow[]> {
   const images = await engine.listImages()
   return images
-    .filter((image) => mayRunNamed(image.name, image, site))
+    .flatMap((image) => runnable(image, site))
     .map(({ name, id, digest, sizeBytes }) => ({
       name,
       id,

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http'
 import type Docker from 'dockerode'
 import { HepwrapError } from '../base/errors.js'
+import { asBody } from './create-options.js'
 import { isNotFound } from './engine-errors.js'
 import type { ContainerSpec } from './engine.js'
 
@@ -30,12 +31,8 @@ export async function requireOrdinaryAccounts(
 ): Promise<void> {
   if (known.has(imageId)) return
   // Never started, without a mount: the archive is the image's own. By the run's name, so that undo knows it.
-  const probe = await docker.createContainer({
-    name,
-    Image: imageId,
-    Labels: { ...labels },
-    Cmd: [''],
-  })
+  const request = { name, Image: imageId, Labels: { ...labels }, Cmd: [''] }
+  const probe = await docker.createContainer(asBody(request))
   try {
     for (const file of FILES) await requireOrdinary(probe, file)
   } finally {

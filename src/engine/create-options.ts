@@ -76,3 +76,20 @@ const tmpfs = (mount: TmpfsSpec): MountSettings => ({
   Target: mount.target,
   TmpfsOptions: { SizeBytes: mount.sizeBytes ?? 0, Mode: mount.mode ?? 0o1777 },
 })
+
+/**
+ * dockerode writes all that it is given into the request's address, too, where an engine logs it (a user's environment) and
+ * takes no more than 1 MiB of it. Only the name belongs there.
+ */
+export const asBody = ({
+  name,
+  ...body
+}: ContainerCreateOptions): ContainerCreateOptions & AddressAndBody => ({
+  _query: { name },
+  _body: body,
+})
+
+interface AddressAndBody {
+  readonly _query: object
+  readonly _body: object
+}

@@ -1,22 +1,14 @@
 // The Docker Engine API through dockerode. Every answer is translated here; nothing of dockerode's leaves the room.
-import { Duplex, Readable } from 'node:stream'
-import Docker, { type ContainerCreateOptions } from 'dockerode'
+import { Duplex } from 'node:stream'
+import Docker from 'dockerode'
 import { isRunId, OUR_PREFIX, type ContainerId } from '../base/ids.js'
 import { HepwrapError } from '../base/errors.js'
 import { within } from '../base/within.js'
-import { pullName, type ImageRef } from '../plan/image-ref.js'
 import { requireOrdinaryAccounts } from './account-files.js'
-import { createOptions } from './create-options.js'
-import { engineError, isNotFound, pullError } from './engine-errors.js'
-import { followProgress } from './progress.js'
-import type {
-  Engine,
-  EngineFacts,
-  ImageFacts,
-  ListedImage,
-  OwnContainer,
-  PullProgress,
-} from './engine.js'
+import { asBody, createOptions } from './create-options.js'
+import { findImage, importImage, listImages, pullImage, removeImage } from './docker-images.js'
+import { engineError, isNotFound } from './engine-errors.js'
+import type { Engine, EngineFacts, OwnContainer } from './engine.js'
 
 export const RUN_LABEL = 'hepwrap.run'
 export const NODE_LABEL = 'hepwrap.node'
@@ -85,23 +77,6 @@ export function createDockerEngine(options: DockerEngineOptions): Engine {
   }
 }
 
-/**
- * dockerode writes all that it is given into the request's address, too, where an engine logs it (a user's environment) and
- * takes no more than 1 MiB of it. Only the name belongs there.
- */
-const asBody = ({
-  name,
-  ...body
-}: ContainerCreateOptions): ContainerCreateOptions & AddressAndBody => ({
-  _query: { name },
-  _body: body,
-})
-
-interface AddressAndBody {
-  readonly _query: object
-  readonly _body: object
-}
-
 /** `waitMs`: an engine that hangs must not hold what waits for it; undefined where the answer may take any time. */
 async function attempt<T>(what: string, action: () => Promise<T>, waitMs?: number): Promise<T> {
   try {
@@ -159,95 +134,6 @@ const registriesOf = ({ RegistryConfig }: RawInfo): EngineFacts['registries'] =>
   ),
   insecureRanges: RegistryConfig?.InsecureRegistryCIDRs ?? [],
 })
-
-async function findImage(docker: Docker, ref: ImageRef): Promise<ImageFacts | undefined> {
-  try {
-    const image = await docker.getImage(pullName(ref)).inspect()
-    const config = image.Config as Partial<Docker.ImageInspectInfo['Config']> | null
-    return {
-      id: image.Id,
-      digest: digestUnder(ref, image.RepoDigests),
-      digests: digestsOf(image.RepoDigests),
-      entrypoint: asWords(config?.Entrypoint),
-      command: asWords(config?.Cmd),
-      workdir: config?.WorkingDir ?? '',
-      platform: `${image.Os}/${image.Architecture}`,
-      sizeBytes: image.Size,
-    }
-  } catch (thrown) {
-    if (isNotFound(thrown)) return undefined
-    throw thrown
-  }
-}
-
-const asWords = (value: string | string[] | null | undefined): readonly string[] =>
-  typeof value === 'string' ? [value] : (value ?? [])
-
-/** The digest of `name@sha256:…` among RepoDigests where the name is the one asked for. */
-function digestUnder(ref: ImageRef, repoDigests: readonly string[] | null): string | undefined {
-  const names = new Set([`${ref.name}@`, `${ref.familiar}@`])
-  const found = repoDigests?.filter((entry) => names.has(entry.slice(0, entry.indexOf('@') + 1)))
-  const digests = digestsOf(found)
-  return digests.find((digest) => digest === ref.digest) ?? digests[0]
-}
-
-const digestsOf = (repoDigests: readonly string[] | null | undefined): readonly string[] =>
-  (repoDigests ?? []).map((entry) => entry.slice(entry.indexOf('@') + 1))
-
-async function pullImage(
-  docker: Docker,
-  ref: ImageRef,
-  onProgress: (progress: PullProgress) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    const stream = (await docker.pull(pullName(ref), { abortSignal: signal })) as Readable
-    await followProgress(stream, ({ status = '', progressDetail: { current, total } = {} }) =>
-      onProgress({
-        status,
-        ...(current === undefined ? {} : { current }),
-        ...(total === undefined ? {} : { total }),
-      }),
-    )
-  } catch (thrown) {
-    throw pullError(ref.text, thrown)
-  }
-}
-
-async function listImages(docker: Docker): Promise<readonly ListedImage[]> {
-  const images = await docker.listImages()
-  return images.flatMap(({ Id, RepoTags, RepoDigests, Size }) =>
-    ((RepoTags as string[] | null) ?? [])
-      .filter((name) => name !== '<none>:<none>')
-      .map((name) => {
-        const repository = name.slice(0, name.lastIndexOf(':'))
-        const digest = RepoDigests?.find((entry) => entry.startsWith(`${repository}@`))
-        return {
-          name,
-          id: Id,
-          digest: digest?.slice(repository.length + 1),
-          digests: digestsOf(RepoDigests),
-          sizeBytes: Size,
-        }
-      }),
-  )
-}
-
-async function importImage(docker: Docker, tar: Buffer, ref: ImageRef): Promise<void> {
-  const stream = (await docker.importImage(Readable.from([tar]), {
-    repo: ref.familiar,
-    ...(ref.tag === undefined ? {} : { tag: ref.tag }),
-  })) as Readable
-  await followProgress(stream, () => undefined)
-}
-
-async function removeImage(docker: Docker, ref: ImageRef): Promise<void> {
-  try {
-    await docker.getImage(pullName(ref)).remove()
-  } catch (thrown) {
-    if (!isNotFound(thrown)) throw thrown
-  }
-}
 
 async function remove(docker: Docker, id: string): Promise<void> {
   try {

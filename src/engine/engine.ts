@@ -29,7 +29,9 @@ export interface ImageFacts {
   readonly id: string
   /** "sha256:…" of the manifest in the registry it came from; undefined for a local image */
   readonly digest: string | undefined
-  /** Every digest that the engine knows this content by, under any name. */
+  /** Every such digest under the name that was asked for: an index's and its platform's, say. `digest` is one of them. */
+  readonly namedDigests: readonly string[]
+  /** Every digest that the engine knows this content by, under any name; its id is one. */
   readonly digests: readonly string[]
   readonly entrypoint: readonly string[]
   readonly command: readonly string[]
@@ -44,6 +46,7 @@ export interface ListedImage {
   readonly name: string
   readonly id: string
   readonly digest: string | undefined
+  readonly namedDigests: readonly string[]
   readonly digests: readonly string[]
   readonly sizeBytes: number
 }

@@ -11,7 +11,7 @@ import type { Verdict } from './check.js'
 export interface ImageIdentity {
   /** "sha256:…" of the manifest under the name that was asked for; undefined: a local image. */
   readonly digest: string | undefined
-  /** Every digest that the engine knows this content by, under any name. */
+  /** Every digest that the engine knows this content by, under any name; its id is one. */
   readonly digests: readonly string[]
 }
 

@@ -114,12 +114,8 @@ async function rehearseImage(
   const image = await deps.engine.findImage(plan.image)
   if (image !== undefined) {
     const signal = AbortSignal.timeout(deps.config.node.start_timeout_s * 1000)
-    const points: PolicyPoint[] = []
-    for await (const verdict of judgeContent({ ref: plan.image, image, site, signal }, deps)) {
-      points.push(pointOf(verdict))
-      if (!isFine(verdict)) break
-    }
-    return { image, points }
+    const judged = await judgeContent({ ref: plan.image, image, site, signal }, deps)
+    return { image: judged.image, points: judged.verdicts.map(pointOf) }
   }
   if (plan.pull === 'never')
     throw new HepwrapError('HW_IMAGE_ABSENT', `image ${quote(plan.image.text)} is not on this node`)
@@ -131,6 +127,7 @@ async function rehearseImage(
 const UNKNOWN_IMAGE: ImageFacts = {
   id: '(known once it is pulled)',
   digest: undefined,
+  namedDigests: [],
   digests: [],
   entrypoint: [],
   command: ["(the image's own command)"],

@@ -21,8 +21,9 @@ export async function readyImage(
     onProgress: (progress) => client.event({ kind: 'pull', image: plan.image.text, ...progress }),
   })
   const content: Content = { ref: plan.image, image: ready.image, site, signal: live.ending }
-  for await (const verdict of judgeContent(content, deps)) throwIfRefused(verdict)
-  return ready
+  const { image, verdicts } = await judgeContent(content, deps)
+  verdicts.forEach(throwIfRefused)
+  return { ...ready, image }
 }
 
 export interface Content {
@@ -34,8 +35,46 @@ export interface Content {
 
 type Judges = Pick<RunDeps, 'engineFacts' | 'publicKeys' | 'signatures'>
 
-/** Every point about the content, one after another: a registry is asked only for what may run otherwise. */
-export async function* judgeContent(content: Content, deps: Judges): AsyncGenerator<Verdict> {
+export interface JudgedContent {
+  /** By the digest that was judged. */
+  readonly image: ImageFacts
+  /** Up to the first refusal. */
+  readonly verdicts: readonly Verdict[]
+}
+
+/**
+ * One content may have several digests under one name, an index's and its platform's. That somebody has pulled it by another
+ * one than the site names, or a key has signed, must not refuse it to the rest: one digest that may run is enough.
+ */
+export async function judgeContent(content: Content, deps: Judges): Promise<JudgedContent> {
+  const { digest, namedDigests } = content.image
+  const first = judgeReading(content, deps)
+  if (await mayRun(first)) return first
+  for (const other of namedDigests.filter((one) => one !== digest)) {
+    const image = { ...content.image, digest: other }
+    const reading = judgeReading({ ...content, image }, deps)
+    if (await mayRun(reading)) return reading
+  }
+  return first
+}
+
+const mayRun = (judged: Promise<JudgedContent>): Promise<boolean> =>
+  judged.then(
+    ({ verdicts }) => verdicts.every(({ refusal }) => refusal === undefined),
+    () => false, // a registry that is down, for one; told if no other digest will do
+  )
+
+async function judgeReading(content: Content, deps: Judges): Promise<JudgedContent> {
+  const verdicts: Verdict[] = []
+  for await (const verdict of pointsOf(content, deps)) {
+    verdicts.push(verdict)
+    if (verdict.refusal !== undefined) break
+  }
+  return { image: content.image, verdicts }
+}
+
+/** One after another: a registry is asked only for what may run otherwise. */
+async function* pointsOf(content: Content, deps: Judges): AsyncGenerator<Verdict> {
   const { ref, image, site } = content
   yield { ...judgeImage(ref, image, site), point: 'content', value: image.digest ?? image.id }
   yield await judgePlatform(ref.text, image, deps)

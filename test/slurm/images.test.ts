@@ -8,9 +8,7 @@ import { engine, leftovers, nothing } from '../world/traces.js'
 import { as, expectSuccess, service } from '../world/world.js'
 import { startOnTerminal } from '../world/terminal.js'
 import { complaint, hepwrap, hepwrapRun, hepwrapRuns, recordNamed, records } from './job-runs.js'
-
-const REGISTRY = '127.0.0.1:5000'
-const REPOSITORY = `${REGISTRY}/atlas/box`
+import { docker, push, REGISTRY, removeImages, REPOSITORY } from './word-images.js'
 
 /** The digests of what was pushed, by tag. */
 const pushed: Record<string, string> = {}
@@ -314,43 +312,6 @@ describe('hepwrap images', () => {
     expect(table.join('\n')).not.toContain('debian')
   })
 })
-
-/** Builds an image whose /word is this and pushes it, by another name of the registry, so that the engine's own stays
- * as it is; its digest. */
-async function push(image: string, word: string): Promise<string> {
-  const name = `words-${word}`
-  const alias = image.replace('127.0.0.1', 'localhost')
-  await docker('create', '--name', name, 'busybox:test', 'true')
-  try {
-    await as('root').run([
-      'sh',
-      '-c',
-      `echo ${word} >/tmp/word && docker cp /tmp/word ${name}:/word`,
-    ])
-    await docker('commit', name, alias)
-  } finally {
-    await docker('rm', name)
-  }
-  const output = await docker('push', alias)
-  await docker('rmi', alias)
-  return /digest: (sha256:[0-9a-f]{64})/.exec(output)![1]!
-}
-
-async function docker(...args: string[]): Promise<string> {
-  return expectSuccess(await as('root').run(['docker', ...args])).stdout
-}
-
-/** Whatever has a name of the registry's loses it. */
-async function removeImages(): Promise<void> {
-  const format = '{{.Repository}} {{.Tag}} {{.Digest}}'
-  const listed = await docker('images', '--digests', '--format', format)
-  const lines = listed.split('\n').filter((line) => line.startsWith(REGISTRY))
-  const names = lines.map((line) => {
-    const [repository, tag, digest] = line.split(' ')
-    return tag === '<none>' ? `${repository!}@${digest!}` : `${repository!}:${tag!}`
-  })
-  for (const name of new Set(names)) await as('root').run(['docker', 'rmi', name])
-}
 
 /** What the registry was asked since, like "GET /v2/atlas/box/manifests/1". */
 function requestsSince(name: string): () => string[] {

@@ -192,10 +192,18 @@ describe('images', () => {
         name: 'localhost:5000/a:1',
         id: 'sha256:3',
         digest: undefined,
-        digests: ['sha256:9'],
+        namedDigests: [],
+        digests: ['sha256:9', 'sha256:3'],
         sizeBytes: 3,
       },
-      { name: 'b:2', id: 'sha256:3', digest: 'sha256:9', digests: ['sha256:9'], sizeBytes: 3 },
+      {
+        name: 'b:2',
+        id: 'sha256:3',
+        digest: 'sha256:9',
+        namedDigests: ['sha256:9'],
+        digests: ['sha256:9', 'sha256:3'],
+        sizeBytes: 3,
+      },
     ])
   })
 
@@ -213,13 +221,29 @@ describe('images', () => {
     expect(await engine.findImage(busybox)).toEqual({
       id: 'sha256:1',
       digest: 'sha256:good',
-      digests: ['sha256:bad', 'sha256:good'],
+      namedDigests: ['sha256:good'],
+      digests: ['sha256:bad', 'sha256:good', 'sha256:1'],
       entrypoint: [],
       command: [],
       workdir: '',
       platform: 'linux/amd64',
       sizeBytes: 7,
     })
+  })
+
+  it('have every digest under their name; one asked for by digest has that alone', async () => {
+    const [a, b] = ['a', 'b'].map((digit) => `sha256:${digit.repeat(64)}`)
+    const engine = await engineThat((_request, response) =>
+      json(response, {
+        Id: 'sha256:1',
+        RepoDigests: [`busybox@${a}`, `busybox@${b}`, `x@sha256:2`],
+      }),
+    )
+    const found = async (text: string) =>
+      (await engine.findImage(parseImageRef(text)))?.namedDigests
+    expect(await found('busybox:1')).toEqual([a, b])
+    expect(await found(`busybox@${b}`)).toEqual([b])
+    expect(await found(`busybox@sha256:${'c'.repeat(64)}`)).toEqual([])
   })
 })
 

@@ -73,6 +73,9 @@ export function page(): string {
     'nothing of a user’s request is merged into it. Held by `test/unit/engine/create-request.test.ts`, and with a real engine by',
     '`test/integration/engine/create-request.test.ts`. Written by `npx vitest run --project unit test/unit/engine -u`.',
     '',
+    'Of an image that is new to it the daemon makes one container more, of `?name`, `Image`, `Labels` and an empty `Cmd`, and never starts it:',
+    'the image’s passwd and group are looked at in it.',
+    '',
     ...tables,
   ].join('\n')
 }

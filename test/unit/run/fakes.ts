@@ -31,6 +31,7 @@ export const fakeEngine = (methods: Partial<Engine>): Engine => ({
 export const someImage = (fields: Partial<ImageFacts> = {}): ImageFacts => ({
   id: `sha256:${'1'.repeat(64)}`,
   digest: undefined,
+  namedDigests: [],
   digests: [],
   entrypoint: [],
   command: [],
