@@ -138,6 +138,7 @@ describe('whatever the request', () => {
     }
   }
 
+  /** The placeholders of mounts/placeholders. */
   const staged = (
     mount: RunPlan['mounts'][number],
     index: number,
@@ -148,8 +149,8 @@ describe('whatever the request', () => {
           kind: 'bind',
           source: `/run/hepwrap/runs/x/${index}`,
           target: mount.target,
-          readOnly: mount.readOnly,
-          propagation: mount.kind === 'site' ? 'rslave' : 'rprivate',
+          readOnly: true,
+          propagation: 'rslave',
         } satisfies BindMount)
 
   it('no key of it gets through, and every power is the caller’s and the plan’s', () => {
@@ -184,6 +185,7 @@ describe('whatever the request', () => {
       if (mount.Type === 'tmpfs') continue
       expect(mount.Source).toMatch(/^\/(?:run\/hepwrap\/runs\/x\/|usr\/lib\/hepwrap-init$)/)
       expect(PROPAGATIONS).toContain(mount.BindOptions?.Propagation)
+      expect(mount.ReadOnly).toBe(true)
     }
   }
 

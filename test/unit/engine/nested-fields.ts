@@ -10,10 +10,13 @@ const THROTTLES = ['ReadBps', 'WriteBps', 'ReadIOps', 'WriteIOps']
 
 export const MOUNT_FIELDS = [
   set(`${MOUNT}Type`, 'one of "bind" and "tmpfs"'),
-  set(`${MOUNT}Source`, 'a bind: a place of ours, where the descriptor of the caller’s is bound'),
+  set(
+    `${MOUNT}Source`,
+    'a bind: a file of ours, or an empty place of ours for a mount that we put there',
+  ),
   set(`${MOUNT}Target`, 'the plan: -v, --tmpfs, mounts.always, HOME and cwd; our own files'),
-  set(`${MOUNT}ReadOnly`, 'a bind: ":ro", and the site’s law of mounts'),
-  set(`${BIND}Propagation`, 'rprivate; rslave for a mount of the site’s'),
+  set(`${MOUNT}ReadOnly`, 'a bind: true; what is put there later is what ":ro" and the site say'),
+  set(`${BIND}Propagation`, 'rprivate for a file of ours; rslave where a mount is put later'),
   left(`${BIND}NonRecursive`, 'false: the tree with the mounts below it, as it was judged'),
   left(`${BIND}CreateMountpoint`, 'false: no source is made', { since: 42 }),
   left(
