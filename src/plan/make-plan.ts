@@ -162,8 +162,17 @@ function checkedLabels(labels: Readonly<Record<string, string>>): Readonly<Recor
       throw invalid(`--label ${quote(key)}: hepwrap's own labels begin so`)
     if (value.includes('\0')) throw invalid(`--label ${quote(key)} holds a NUL byte`)
   }
+  if (labelsLength(labels) > MAX_LABELS)
+    throw tooLarge(`the labels have more than ${MAX_LABELS} characters together`)
   return labels
 }
+
+/** Labels are kept in the record, for ever. */
+export const MAX_LABELS = 8192
+
+/** Characters of keys and values together. */
+export const labelsLength = (labels: Readonly<Record<string, string>>): number =>
+  Object.entries(labels).reduce((sum, [key, value]) => sum + key.length + value.length, 0)
 
 function atLeast(option: string, value: number | undefined, minimum: number): number | undefined {
   if (value !== undefined && !(value >= minimum))

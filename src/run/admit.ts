@@ -172,7 +172,7 @@ function recordRefusal(
     {
       runId: draft.runId,
       uid: draft.caller.uid,
-      pid: draft.caller.pid,
+      callerPid: draft.caller.pid, // pid is the daemon's own in every line
       jobId: draft.job?.jobId,
       code: error.code,
       ...(error.rule !== undefined && { rule: error.rule }),

@@ -4,6 +4,7 @@ import type { RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
 import type { RecordChange } from '../accounting/record.js'
 import type { Caller } from '../identity/caller.js'
+import { labelsLength, MAX_LABELS } from '../plan/make-plan.js'
 import type { JobRef } from '../slurm/job-of.js'
 import type { JobFacts } from '../wire/job-api.js'
 import type { RunRequest } from '../wire/run-api.js'
@@ -108,12 +109,16 @@ function asked({ jobLimits, createdAtMs, ...facts }: DraftFacts) {
     image: storable(image, 1024),
     command: commandText(entrypoint === '' ? command : [entrypoint, ...command]),
     name: name === undefined ? undefined : storable(name, 255),
-    labels: Object.keys(labels).length === 0 ? undefined : labels,
+    labels: isKept(labels) ? labels : undefined,
     created_at: rfc3339(createdAtMs),
     cpus: request.cpus ?? jobLimits.cpus,
     memory_limit_bytes: request.memory_bytes ?? jobLimits.memoryBytes,
   }
 }
+
+/** Those of a refused request may be any number. */
+const isKept = (labels: Readonly<Record<string, string>>): boolean =>
+  Object.keys(labels).length > 0 && labelsLength(labels) <= MAX_LABELS
 
 type Defined<T> = { [Key in keyof T]: Exclude<T[Key], undefined> }
 

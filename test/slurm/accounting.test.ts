@@ -31,7 +31,7 @@ const FIELDS = `id cluster node job_id array_job_id array_task_id het_offset res
   task user uid group gid account partition image image_id image_digest command name labels engine
   engine_version state reason exit_code signal oom_kills created_at started_at ended_at pull_ms
   setup_ms cpu_user_usec cpu_system_usec memory_peak_bytes io_read_bytes io_write_bytes pids_peak
-  cpus memory_limit_bytes gres`.split(/\s+/)
+  cpus memory_limit_bytes gres rule`.split(/\s+/)
 
 const MIB = 1024 ** 2
 const RFC3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
@@ -75,6 +75,7 @@ function expectComplete(record: UsageRecord, told: Partial<UsageRecord>): void {
     cpus: 1,
     memory_limit_bytes: 200 * MIB,
     gres: null,
+    rule: null,
     ...told,
   })
   expect(record.id).toMatch(/^[0-9a-f]{32}$/)

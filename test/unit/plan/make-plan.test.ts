@@ -251,3 +251,12 @@ describe('makePlan on anything that the schema lets through', () => {
     }
   }
 })
+
+it('takes labels of 8,192 characters together, and no more', () => {
+  const labels = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'v'.repeat(1022)]))
+  expect(Object.keys(planOf({ request: { labels: labels(8) } }).labels)).toHaveLength(8)
+  expect(codeAndText(() => planOf({ request: { labels: labels(9) } }))).toContain(
+    'HW_REQUEST_TOO_LARGE the labels have more than 8192 characters together',
+  )
+})
