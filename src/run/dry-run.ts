@@ -36,13 +36,15 @@ export async function dryRun(
   try {
     const { plan, site } = await planFor(newRunId(), caller, request, place, deps)
     const verdicts = judge(plan, site, deps.config)
-    if (!verdicts.every(isFine)) return reportOf(verdicts.map(pointOf), null)
-    const mounts = await previewMounts(plan.mounts, {
-      caller: opener,
-      law: mountLaw(site, deps.config),
-    })
+    const law = mountLaw(site, deps.config)
+    const reachesMounts = verdicts.some(({ point }) => point === 'mount')
+    const mounts = reachesMounts ? await previewMounts(plan.mounts, { caller: opener, law }) : []
+    const judged = merged(verdicts, mounts)
+    // The run would not get as far as opening a source.
+    const refused = verdicts.find((verdict) => !isFine(verdict))
+    if (refused !== undefined) return reportOf(judged, null, pointOf(refused).refusal)
     const { image, points } = await rehearseImage(plan, site, deps)
-    const all = [...merged(verdicts, mounts), ...points]
+    const all = [...judged, ...points]
     return reportOf(all, createOptions(specOf(plan, image, mounts, deps)))
   } catch (thrown) {
     if (!(thrown instanceof HepwrapError)) throw thrown
@@ -52,8 +54,12 @@ export async function dryRun(
 
 const isFine = ({ refusal }: Verdict): boolean => refusal === undefined
 
-function reportOf(points: readonly PolicyPoint[], request: object | null): DryRun {
-  const refusal = points.find((point) => point.refusal !== null)?.refusal ?? null
+function reportOf(
+  points: readonly PolicyPoint[],
+  request: object | null,
+  first?: PolicyPoint['refusal'],
+): DryRun {
+  const refusal = first ?? points.find((point) => point.refusal !== null)?.refusal ?? null
   return {
     verdict: refusal === null ? 'allowed' : 'refused',
     refusal,
@@ -81,7 +87,8 @@ function merged(
   return verdicts.map((verdict) => {
     const point = pointOf(verdict)
     const preview = verdict.point === 'mount' ? previews.next().value : undefined
-    return preview === undefined ? point : withPreview(point, preview)
+    const isOpen = preview !== undefined && point.refusal === null
+    return isOpen ? withPreview(point, preview) : point
   })
 }
 

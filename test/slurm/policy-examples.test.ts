@@ -1,6 +1,7 @@
 // config/examples as real sites: what each allows runs, and what each forbids is refused by the line that says so.
 // Only the names of what this world has are put in: registry, groups, users, partition, devices, digests.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { DryRun } from '../../src/wire/policy-api.js'
 import { type Daemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { leftovers, nothing } from '../world/traces.js'
@@ -119,6 +120,24 @@ describe('university.toml, with bob of the students', () => {
     expect(
       await printed('alice', ['--host-env', 'debian:test', 'bash', '-c', script], { env }),
     ).toBe('none none kept\n0')
+  })
+
+  it('tells of each point what a run would meet there, though another has refused it before', async () => {
+    const run = ['-v', '/software:/sw', '-v', '/root:/r', '--tmpfs', '/t:size=9g', 'debian', 'true']
+    const asked = ['policy', 'check', '--as', 'alice', '--json', 'run', ...run]
+    const { stdout } = await hepwrap('root', asked, { cwd: '/software' })
+    const { refusal, points, create_request } = JSON.parse(stdout) as DryRun
+    expect({ code: refusal?.code, create_request }).toEqual({
+      code: 'HW_IMAGE_REFUSED',
+      create_request: null,
+    })
+    const refused = points.filter((point) => point.refusal !== null)
+    expect(refused.map(({ value, refusal }) => `${value} ${refusal?.code}`).sort()).toEqual([
+      '/root:/r HW_MOUNT_REFUSED',
+      '/software:/sw HW_MOUNT_READ_ONLY',
+      '9663676416 HW_LIMIT_ABOVE_SITE',
+      'debian HW_IMAGE_REFUSED',
+    ])
   })
 
   describe('on the GPU partition', () => {
