@@ -60,7 +60,7 @@ function pretendPlace({ account, partition }: PolicyQuery, { login }: Person): C
     jobFacts: {
       job_id: 1,
       uid: login.uid,
-      account: account ?? '',
+      ...(account !== undefined && { account }), // not said is not known, as of a job without one
       partition: partition ?? '',
     },
     cgroup,

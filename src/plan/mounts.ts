@@ -18,7 +18,7 @@ export function planMounts(
   request: Pick<RunRequest, 'mounts' | 'tmpfs'>,
   policy: SitePolicy,
 ): readonly PlanMount[] {
-  const site = valuesOf(policy['mounts.always']).map(siteMount)
+  const site = lastOfEachTarget(valuesOf(policy['mounts.always']).map(siteMount))
   const tmpfsCeiling = parseSize(policy['ceilings.tmpfs'].value)
   const wanted = request.mounts.filter(({ origin }) => origin === 'user')
   const user = [
@@ -36,6 +36,11 @@ export function planMounts(
 export function mountOver(path: string, mounts: readonly PlanMount[]): PlanMount | undefined {
   return byDepth(mounts).findLast(({ target }) => isAtOrBelow(path, target))
 }
+
+/** A more specific rule's own entry takes the place of what "..." has brought. */
+const lastOfEachTarget = (mounts: readonly SiteMount[]): readonly SiteMount[] => [
+  ...new Map(mounts.map((mount) => [mount.target, mount])).values(),
+]
 
 function siteMount(entry: string): SiteMount {
   const parsed = parseAlwaysEntry(entry)

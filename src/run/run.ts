@@ -138,7 +138,7 @@ async function execute(
     program: started.spec.argv[1] ?? '',
     workdir: started.workdir,
   } satisfies EndFacts)
-  closeRecord(runId, outcome, usage, endedAtMs, deps)
+  closeRecord(plan, outcome, usage, endedAtMs, deps)
   return closeOfOutcome(runId, outcome)
 }
 
@@ -188,14 +188,14 @@ async function abandon(
     signal: ending?.signal ?? null,
     message: error.message,
   }
-  closeRecord(runId, outcome, usage, deps.clock.nowMs(), deps)
+  closeRecord(plan, outcome, usage, deps.clock.nowMs(), deps)
   if (thrown.code === 'HW_INTERNAL')
     deps.log.error({ err: thrown, runId }, 'a run failed by a fault of ours')
   return { ...closeOf(runId, error), exit }
 }
 
 function closeRecord(
-  runId: RunId,
+  { runId, caller }: RunPlan,
   outcome: Outcome,
   usage: Usage | undefined,
   endedAtMs: number,
@@ -212,7 +212,10 @@ function closeRecord(
   }
   // In the words that the caller gets: a record has only the code.
   const { message: said } = outcome
-  deps.log.info({ runId, ...change, ...(said !== undefined && { said }) }, 'run ended')
+  deps.log.info(
+    { runId, uid: caller.uid, ...change, ...(said !== undefined && { said }) },
+    'run ended',
+  )
   const write = () => {
     try {
       deps.ledger.change(runId, change)

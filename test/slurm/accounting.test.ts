@@ -62,7 +62,7 @@ function expectComplete(record: UsageRecord, told: Partial<UsageRecord>): void {
     uid: 2001,
     group: 'alice',
     gid: 2001,
-    account: null, // of this and of arrays Slurm 22.05 tells its prolog nothing
+    account: null, // the job has none, and of arrays Slurm 22.05 tells its prolog nothing
     restart_count: 0,
     array_job_id: null,
     array_task_id: null,
