@@ -79,10 +79,15 @@ function oneLine(thrown: unknown): string {
   const text = json?.message ?? message.replace(STATUS_PREFIX, '')
 
   return text
+    .replace(INSIDE, '(…)')
     .replace(/[\s\u0000-\u001f\u007f-\u009f]+/g, ' ')
     .trim()
     .slice(0, 500)
 }
+
+/** Where engine and daemon keep what is theirs: no user's business, and never what he wrote himself. */
+const INSIDE =
+  /\/(?:var\/(?:lib|run)|run)\/(?:docker|containerd|containers|hepwrap(?:-\w+)?)\/[^\s"':,)]*/g
 
 /** docker-modem's own, before what the engine said: "(HTTP code 404) no such container - ". */
 const STATUS_PREFIX = /^\(HTTP code \d+\) [\w ]+ - /

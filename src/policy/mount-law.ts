@@ -24,6 +24,8 @@ export interface MountLaw {
 const BUILT_IN = [
   '/run/docker.sock',
   '/var/run/docker.sock',
+  '/run/docker',
+  '/var/run/docker',
   '/run/containerd',
   '/var/run/containerd',
   '/run/podman',

@@ -211,3 +211,17 @@ describe('an engine that failed', () => {
     expect(isNotFound(socketError('ENOENT'))).toBe(false)
   })
 })
+
+describe('where engine and daemon keep what is theirs', () => {
+  it.each([
+    [
+      'error mounting "/run/hepwrap/runs/ab12/places/0" to rootfs at "/x"',
+      'error mounting "(…)" to rootfs at "/x"',
+    ],
+    ['mkdir /var/lib/docker/overlay2/ab/merged/x: read-only', 'mkdir (…): read-only'],
+    ['no such file: /home/alice/run/docker', 'no such file: /home/alice/run/docker'],
+  ])('is nobody’s business: %s', (said, told) => {
+    const { message } = engineError('start the container', rejection(500, 'server error', said))
+    expect(message).toBe(`cannot start the container: ${told}`)
+  })
+})

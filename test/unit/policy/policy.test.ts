@@ -206,6 +206,7 @@ describe('mounts', () => {
     '/run//docker.sock',
     '/run/../run/docker.sock',
     '/tmp/../run/docker.sock/',
+    '/run/docker/containerd/containerd.sock',
     '/run/podman/podman.sock',
     '/run/containerd/containerd.sock',
     '/run/crio/crio.sock',
