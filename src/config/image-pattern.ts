@@ -32,10 +32,24 @@ export function parseImagePattern(text: string): ImagePattern | undefined {
 // Docker's rule: the first component is a registry if it has a dot, a colon or a capital, or is "localhost".
 function canonical(head: string | undefined, rest: string): { domain: string; path: string } {
   if (head === undefined) return rest === '*' ? { domain: '*', path: '*' } : onDockerHub(rest)
-  if (head === 'docker.io' || head === 'index.docker.io') return onDockerHub(rest)
-  if (head === '*' || head === 'localhost' || /[.:A-Z]/.test(head))
-    return { domain: head, path: rest }
+  const domain = canonicalRegistry(head)
+  if (domain === 'docker.io') return onDockerHub(rest)
+  if (head === '*' || head === 'localhost' || /[.:A-Z]/.test(head)) return { domain, path: rest }
   return onDockerHub(`${head}/${rest}`)
+}
+
+const DOCKER_HUB = [
+  'docker.io',
+  'index.docker.io',
+  'registry-1.docker.io',
+  'registry.hub.docker.com',
+]
+
+/** One name for one registry, as far as its name tells: DNS knows no case, and 443 is the port of https. */
+export function canonicalRegistry(host: string): string {
+  const lower = host.toLowerCase()
+  const name = lower.includes('.') ? lower.replace(/:443$/, '') : lower
+  return DOCKER_HUB.includes(name) ? 'docker.io' : name
 }
 
 const onDockerHub = (path: string) => ({

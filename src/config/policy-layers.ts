@@ -87,6 +87,7 @@ export function* layerFaults(tables: PolicyTables): Generator<LayerFault> {
   for (const [table, path] of tablesOf(tables)) {
     yield* alwaysFaults(valueAt(table, 'mounts.always'), [...path, 'mounts', 'always'])
     yield* listFaults(table, path, tables)
+    yield* denyFaults(valueAt(table, 'images.deny'), [...path, 'images', 'deny'])
   }
 }
 
@@ -155,6 +156,18 @@ function* alwaysFaults(value: unknown, path: readonly string[]): Generator<Layer
       yield { path: at, text: `target is reserved: ${reserved} (${quote(entry)})` }
     if (targets.has(target)) yield { path: at, text: `target is used twice (${quote(entry)})` }
     targets.add(target)
+  }
+}
+
+/** "*x*" is short for Docker Hub's own images of that name, as "x" is; who denies it means more. */
+function* denyFaults(value: unknown, path: readonly string[]): Generator<LayerFault> {
+  for (const [index, entry] of asTexts(value).entries()) {
+    const [, name = ''] = /^!?(?:(?:index\.)?docker\.io\/)?([^/:@]*)(?:[:@].*)?$/.exec(entry) ?? []
+    if (name === '*' || !/[*?]/.test(name)) continue
+    yield {
+      path: [...path, String(index)],
+      text: `means images of Docker Hub's without a user alone; write "*/${name}" or "*/*/${name}" too, with a registry (${quote(entry)})`,
+    }
   }
 }
 

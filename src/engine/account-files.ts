@@ -2,6 +2,7 @@
 // starts a container (Docker 20.10, daemon/oci_linux.go getUser). A pipe there holds it, and the container's lock, for ever; a
 // device like /dev/urandom costs it a core besides. So they are looked at first: once an image, for its content does not change.
 import type { IncomingMessage } from 'node:http'
+import { posix } from 'node:path'
 import type Docker from 'dockerode'
 import { HepwrapError } from '../base/errors.js'
 import { asBody } from './create-options.js'
@@ -34,7 +35,8 @@ export async function requireOrdinaryAccounts(
   const request = { name, Image: imageId, Labels: { ...labels }, Cmd: [''] }
   const probe = await docker.createContainer(asBody(request))
   try {
-    for (const file of FILES) await requireOrdinary(probe, file)
+    const volumes = await volumesOf(probe)
+    for (const file of FILES) await requireOrdinary(probe, file, volumes)
   } finally {
     await probe.remove({ force: true, v: true })
   }
@@ -42,10 +44,28 @@ export async function requireOrdinaryAccounts(
   known.add(imageId)
 }
 
-async function requireOrdinary(probe: Docker.Container, file: string): Promise<void> {
+/** Where the image wants volumes: what is seen there is the volume's, and the engine reads what lies below it. */
+async function volumesOf(probe: Docker.Container): Promise<readonly string[]> {
+  const { Config } = await probe.inspect()
+  const volumes = Config.Volumes as Readonly<Record<string, object>> | null | undefined
+  return Object.keys(volumes ?? {}).map((path) => posix.join('/', path, '/'))
+}
+
+async function requireOrdinary(
+  probe: Docker.Container,
+  file: string,
+  volumes: readonly string[],
+): Promise<void> {
   const named = await statPath(probe, file)
   const isLink = named !== undefined && isMode(named.mode, SYMLINK)
-  const found = isLink ? await statPath(probe, named.linkTarget) : named
+  const path = isLink ? named.linkTarget : file
+  const hidden = volumes.find((volume) => [file, path].some((one) => `${one}/`.startsWith(volume)))
+  if (hidden !== undefined)
+    throw new HepwrapError(
+      'HW_IMAGE_REFUSED',
+      `the image has a VOLUME over ${file}, which the engine would read`,
+    )
+  const found = isLink ? await statPath(probe, path) : named
   if (found === undefined) return
   if (NOT_REGULAR.some((bit) => isMode(found.mode, bit)) || found.size > MAX_BYTES)
     throw new HepwrapError(

@@ -60,7 +60,7 @@ export async function holdBack(
   return {
     mounts: own,
     fill: (initPid) => {
-      refuseLed(own, readMountsOf(initPid))
+      refuseLed(own, mountsOfInit(initPid))
       for (const [from, to] of moves) moveMount(from, to)
     },
   }
@@ -91,12 +91,26 @@ export function isInside(mount: Placed, mounts: readonly Placed[]): boolean {
   return parent !== undefined && parent.kind !== 'tmpfs'
 }
 
+function mountsOfInit(pid: number): readonly MountEntry[] {
+  try {
+    return readMountsOf(pid)
+  } catch (cause) {
+    throw new HepwrapError('HW_ENGINE_FAILED', `init, process ${pid}, is gone`, { cause })
+  }
+}
+
 /** A link of the image may have led the engine to a place that no text of a target can name. */
 function refuseLed(own: readonly Mount[], inside: readonly MountEntry[]): void {
   for (const mount of own) {
     if (mount.kind !== 'bind') continue
     const place = mount.source.split('/').slice(-3).join('/') // RUNID/places/N, whatever file system it lies on
-    for (const { mountPoint } of inside.filter(({ root }) => root.endsWith(`/${place}`))) {
+    const found = inside.filter(({ root }) => root.endsWith(`/${place}`))
+    if (found.length === 0)
+      throw new HepwrapError(
+        'HW_ENGINE_FAILED',
+        `the engine has not mounted what it was given for ${quote(mount.target)}: does it share hepwrapd's mount namespace?`,
+      )
+    for (const { mountPoint } of found) {
       const reserved = reservedTarget(mountPoint)
       if (reserved !== undefined)
         throw new HepwrapError(

@@ -22,7 +22,7 @@ export async function previewMounts(
   mounts: readonly PlanMount[],
   { caller, law }: Judges,
 ): Promise<readonly PreviewedMount[]> {
-  const judges = { caller, law: realLaw(law) }
+  const judges = { caller, law: await realLaw(law) }
   const previews: PreviewedMount[] = []
   for (const mount of mounts) previews.push(await preview(mount, judges))
   return previews

@@ -1,16 +1,88 @@
-// Names as the kernel would give them, of what may not exist.
+// Names as the kernel would give them, of what may not exist. Of the site's lists: without waiting for a dead file server, and
+// without going where a user says.
 import { realpathSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { lstat, readlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { within } from '../base/within.js'
 import { hasCode } from '../kernel/libc.js'
 import type { Law, RuledPath } from './judge.js'
 
-export const realLaw = ({ denied, allowed, readOnly, decidedBy }: Law): Law => {
-  const real = (entries: readonly RuledPath[]) =>
-    entries.map((entry) => ({ ...entry, path: realPath(entry.path) }))
-  return { denied: real(denied), allowed: real(allowed), readOnly: real(readOnly), decidedBy }
+const PATIENCE_MS = 5000
+const MAX_LINKS = 40
+const WRITABLE_BY_OTHERS = 0o022
+
+/**
+ * The law by texts and by what they lead to. A path that cannot be followed (a server that is dead, a link in a directory
+ * that is not root's alone) stands as it is written: then it denies itself, and allows nothing but itself.
+ */
+export async function realLaw({ denied, allowed, readOnly, decidedBy }: Law): Promise<Law> {
+  const both = async (entries: readonly RuledPath[]) =>
+    (await Promise.all(entries.map(withReal))).flat()
+  const [deniedToo, allowedToo, readOnlyToo] = await Promise.all([
+    both(denied),
+    both(allowed),
+    both(readOnly),
+  ])
+  return { denied: deniedToo, allowed: allowedToo, readOnly: readOnlyToo, decidedBy }
 }
 
-/** The name that the kernel would give a path, as far as it exists. */
+async function withReal(entry: RuledPath): Promise<readonly RuledPath[]> {
+  const real = await followed(entry.path)
+  return real === undefined || real === entry.path ? [entry] : [entry, { ...entry, path: real }]
+}
+
+/** Undefined: it cannot be known, or it is not root's word alone. */
+async function followed(path: string): Promise<string | undefined> {
+  try {
+    return await within(PATIENCE_MS, followOnce(path), () => new Error('no answer'))
+  } catch {
+    return undefined
+  }
+}
+
+const asked = new Map<string, Promise<string | undefined>>()
+
+/** A dead server holds one thread for each path, not one for each run. */
+function followOnce(path: string): Promise<string | undefined> {
+  const known = asked.get(path)
+  if (known !== undefined) return known
+  const answer = follow(path).finally(() => asked.delete(path))
+  asked.set(path, answer)
+  return answer
+}
+
+/** Component by component: each link must lie in a directory in which root alone can put one. */
+async function follow(path: string): Promise<string | undefined> {
+  let todo = path.split('/').filter(Boolean)
+  let real = '/'
+  for (let links = 0; todo.length > 0;) {
+    const [part = '', ...rest] = todo
+    const at = join(real, part)
+    const stats = await lstat(at).catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    })
+    if (stats === undefined) return join(at, ...rest)
+    if (!stats.isSymbolicLink()) {
+      real = at
+      todo = rest
+      continue
+    }
+    const holder = await lstat(real)
+    if (++links > MAX_LINKS || holder.uid !== 0 || (holder.mode & WRITABLE_BY_OTHERS) !== 0)
+      return undefined
+    todo = [
+      ...resolve(real, await readlink(at))
+        .split('/')
+        .filter(Boolean),
+      ...rest,
+    ]
+    real = '/'
+  }
+  return real
+}
+
+/** The name that the kernel would give a path of ours, as far as it exists. */
 export function realPath(path: string): string {
   try {
     return realpathSync.native(path)

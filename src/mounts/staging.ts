@@ -64,7 +64,7 @@ export async function stageMounts(
   const staged: (StagedMount | TmpfsMount)[] = []
   const skipped: SkippedMount[] = []
   try {
-    const law = realLaw(options.law)
+    const law = await realLaw(options.law)
     bindMount(directory, directory, { recursive: false })
     makePrivate(directory)
     for (const [index, mount] of mounts.entries()) {

@@ -1,6 +1,7 @@
 // Image names: the distribution reference grammar, and docker's short forms ("busybox" is docker.io/library/busybox:latest).
 // Ids are not names: what was allowed by name must be looked up by name.
 import { HepwrapError, quote } from '../base/errors.js'
+import { canonicalRegistry } from '../config/image-pattern.js'
 
 export interface ImageRef {
   /** Canonical repository: "docker.io/library/busybox". */
@@ -65,6 +66,9 @@ function splitParts(text: string): Parts {
 
 function canonicalName(written: string, text: string): string {
   const { domain, path } = splitDomain(written)
+  // In capitals alone it was a registry; in small letters it would be a user of Docker Hub's.
+  if (domain !== 'localhost' && !/[.:]/.test(domain))
+    throw invalid(text, 'has a registry without a dot or a port')
   const name = `${domain}/${path}`
   if (!DOMAIN.test(domain)) throw invalid(text, 'has a malformed registry')
   if (!PATH.test(path)) {
@@ -80,7 +84,7 @@ function splitDomain(name: string): { domain: string; path: string } {
   const slash = name.indexOf('/')
   const head = name.slice(0, Math.max(slash, 0))
   const isDomain = head === 'localhost' || /[.:A-Z]/.test(head)
-  const domain = isDomain && head !== 'index.docker.io' ? head : 'docker.io'
+  const domain = isDomain ? canonicalRegistry(head) : 'docker.io'
   const path = isDomain ? name.slice(slash + 1) : name
   return { domain, path: domain === 'docker.io' && !path.includes('/') ? `library/${path}` : path }
 }

@@ -107,10 +107,10 @@ const usualPull = (site: SitePolicy): PullMode =>
 const usualNetwork = ({ network }: SitePolicy): RunPlan['network'] =>
   valuesOf(network).includes('host') ? 'host' : 'none'
 
-/** Undefined: the engine's own 64 MiB; less where the site allows less. */
+/** Undefined: the engine's own. Docker's usual 64 MiB where the site has a ceiling, which the engine does not know of, or less. */
 function usualShm(site: SitePolicy): number | undefined {
   const ceiling = parseSize(site['ceilings.shm'].value)
-  return ceiling !== undefined && ceiling < ENGINE_SHM_BYTES ? ceiling : undefined
+  return ceiling === undefined ? undefined : Math.min(ceiling, ENGINE_SHM_BYTES)
 }
 
 function checkedDevices(devices: readonly string[] = []): readonly string[] {

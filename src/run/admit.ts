@@ -5,7 +5,7 @@ import type { Logger } from '../base/log.js'
 import type { JobId, RunId } from '../base/ids.js'
 import { readJobLimits, type JobLimits } from '../cgroup/limits.js'
 import { planPlacement, type Placement } from '../cgroup/placement.js'
-import type { Caller } from '../identity/caller.js'
+import { isCallerAlive, type Caller } from '../identity/caller.js'
 import { lookupGroup, lookupUser } from '../kernel/accounts.js'
 import { makePlan } from '../plan/make-plan.js'
 import { enforce } from '../policy/policy.js'
@@ -86,6 +86,9 @@ export async function planFor(
 ): Promise<{ readonly plan: RunPlan; readonly site: SitePolicy }> {
   const site = await siteFor(caller, subjectJob(job, jobFacts), config)
   const rlimits = readRlimits(caller.pid)
+  // Another process's limits, or none, would be the engine's own.
+  if (rlimits === undefined || !isCallerAlive(caller))
+    throw new HepwrapError('HW_CALLER_UNKNOWN', `process ${caller.pid} is gone`)
   const about = { runId, caller, job, jobFacts, jobLimits, rlimits }
   return { plan: makePlan({ ...about, request, config, site }), site }
 }

@@ -1,6 +1,13 @@
 // A run up to the moment where it would begin: every point judged, the engine's request built, nothing made or started.
 import { join } from 'node:path'
-import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
+import { abortable } from '../base/abortable.js'
+import {
+  asHepwrapError,
+  EXIT_REFUSED,
+  HepwrapError,
+  quote,
+  type ReasonCode,
+} from '../base/errors.js'
 import { newRunId } from '../base/ids.js'
 import { createOptions } from '../engine/create-options.js'
 import type { ContainerSpec, ImageFacts } from '../engine/engine.js'
@@ -12,12 +19,13 @@ import type { RunPlan } from '../plan/run-plan.js'
 import { judge, mountLaw, type Verdict } from '../policy/policy.js'
 import type { SitePolicy } from '../rules/site-policy.js'
 import type { DryRun, PolicyPoint } from '../wire/policy-api.js'
-import type { RunRequest } from '../wire/run-api.js'
-import { planFor, type CallerPlace } from './admit.js'
+import type { RunClose, RunRequest } from '../wire/run-api.js'
+import { placeOf, planFor, type CallerPlace } from './admit.js'
 import { bind, containerSpec, newGatePlace, ownBinds } from './container-spec.js'
 import { nodeLabel } from './launch.js'
+import { closeOf } from './outcome.js'
 import { judgeContent } from './ready-image.js'
-import type { RunDeps } from './run-deps.js'
+import type { RunClient, RunDeps } from './run-deps.js'
 import { runDirectory } from './undo.js'
 
 export interface Rehearsal {
@@ -27,10 +35,28 @@ export interface Rehearsal {
   readonly opener: Caller
   readonly place: CallerPlace
   readonly request: RunRequest
+  /** Nobody waits for the answer any more. */
+  readonly gone?: AbortSignal
+}
+
+/** Says what would be; nothing of it is recorded, for nothing was tried. */
+export async function rehearse(client: RunClient, deps: RunDeps): Promise<RunClose> {
+  try {
+    const { caller, request, gone } = client
+    const place = placeOf(caller, deps)
+    const report = await dryRun({ caller, opener: caller, request, place, gone }, deps)
+    client.event({ kind: 'dry-run', report })
+    const { verdict, refusal } = report
+    deps.log.info({ uid: caller.uid, verdict, code: refusal?.code }, 'dry run')
+    if (report.refusal === null) return { exit: 0 }
+    return { exit: EXIT_REFUSED, ...report.refusal }
+  } catch (thrown) {
+    return closeOf(undefined, asHepwrapError(thrown))
+  }
 }
 
 export async function dryRun(
-  { caller, opener, place, request }: Rehearsal,
+  { caller, opener, place, request, gone }: Rehearsal,
   deps: RunDeps,
 ): Promise<DryRun> {
   try {
@@ -43,7 +69,7 @@ export async function dryRun(
     // The run would not get as far as opening a source.
     const refused = verdicts.find((verdict) => !isFine(verdict))
     if (refused !== undefined) return reportOf(judged, null, pointOf(refused).refusal)
-    const { image, points } = await rehearseImage(plan, site, deps)
+    const { image, points } = await rehearseImage(plan, site, gone, deps)
     const all = [...judged, ...points]
     return reportOf(all, createOptions(specOf(plan, image, mounts, deps)))
   } catch (thrown) {
@@ -116,11 +142,13 @@ interface RehearsedImage {
 async function rehearseImage(
   plan: RunPlan,
   site: SitePolicy,
+  gone: AbortSignal | undefined,
   deps: RunDeps,
 ): Promise<RehearsedImage> {
-  const image = await deps.engine.findImage(plan.image)
+  const timeout = AbortSignal.timeout(deps.config.node.start_timeout_s * 1000)
+  const signal = gone === undefined ? timeout : AbortSignal.any([gone, timeout])
+  const image = await abortable(deps.engine.findImage(plan.image), signal)
   if (image !== undefined) {
-    const signal = AbortSignal.timeout(deps.config.node.start_timeout_s * 1000)
     const judged = await judgeContent({ ref: plan.image, image, site, signal }, deps)
     return { image: judged.image, points: judged.verdicts.map(pointOf) }
   }

@@ -1,6 +1,8 @@
 // How a run ended, in sacct's words and in an exit status: one pure function, so that all endings are told alike.
 import { constants } from 'node:os'
-import { quote, REASONS, type ReasonCode } from '../base/errors.js'
+import { quote, REASONS, type HepwrapError, type ReasonCode } from '../base/errors.js'
+import type { RunId } from '../base/ids.js'
+import type { RunClose } from '../wire/run-api.js'
 import type { RecordState } from '../wire/usage-api.js'
 import type { InitReport } from './gate.js'
 import type { Ending } from './live-runs.js'
@@ -135,3 +137,11 @@ const ERRNO_TEXT: Readonly<Record<number, string>> = {
 }
 
 const errnoText = (errno: number): string => ERRNO_TEXT[errno] ?? `error ${errno}`
+
+/** What broke inside is for the node's log, not for the caller. */
+export const closeOf = (runId: RunId | undefined, { code, message }: HepwrapError): RunClose => ({
+  ...(runId !== undefined && { run_id: runId }),
+  exit: REASONS[code].exit,
+  code,
+  message: code === 'HW_INTERNAL' ? 'hepwrapd failed; the log on the node says how' : message,
+})

@@ -3,21 +3,21 @@
 // Whatever happens, what was made is undone by run id, and the record is closed once with what is known.
 import type { RecordChange } from '../accounting/record.js'
 import { rfc3339 } from '../base/clock.js'
-import { asHepwrapError, EXIT_REFUSED, HepwrapError, REASONS } from '../base/errors.js'
+import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
 import { newRunId, type RunId } from '../base/ids.js'
 import type { Usage } from '../cgroup/usage.js'
 import { isCallerAlive } from '../identity/caller.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import type { RunClose } from '../wire/run-api.js'
-import { admit, placeOf, type Admission } from './admit.js'
+import { admit, type Admission } from './admit.js'
 import { abortable } from '../base/abortable.js'
 import { killable } from './killable.js'
-import { dryRun } from './dry-run.js'
+import { rehearse } from './dry-run.js'
 import { launch, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { newestOnly } from './newest-only.js'
 import { readyImage } from './ready-image.js'
-import { outcomeOf, stateOfEnding, type EndFacts, type Outcome } from './outcome.js'
+import { closeOf, outcomeOf, stateOfEnding, type EndFacts, type Outcome } from './outcome.js'
 import type { RunClient, RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
 import { startStopwatch, type Stopwatch } from './stopwatch.js'
@@ -53,19 +53,6 @@ export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
     return await abandon(admission, live, asHepwrapError(thrown), deps)
   } finally {
     live.close()
-  }
-}
-
-/** Says what would be; nothing of it is recorded, for nothing was tried. */
-async function rehearse(client: RunClient, deps: RunDeps): Promise<RunClose> {
-  try {
-    const about = { caller: client.caller, opener: client.caller, request: client.request }
-    const report = await dryRun({ ...about, place: placeOf(client.caller, deps) }, deps)
-    client.event({ kind: 'dry-run', report })
-    if (report.refusal === null) return { exit: 0 }
-    return { exit: EXIT_REFUSED, ...report.refusal }
-  } catch (thrown) {
-    return closeOf(undefined, asHepwrapError(thrown))
   }
 }
 
@@ -254,14 +241,6 @@ const undoDeps = ({ engine, config, log, orphans }: RunDeps) => ({
   runDir: config.node.run_dir,
   log,
   onLeftOver: () => orphans.suspect(),
-})
-
-/** What broke inside is for the node's log, not for the caller. */
-const closeOf = (runId: RunId | undefined, { code, message }: HepwrapError): RunClose => ({
-  ...(runId !== undefined && { run_id: runId }),
-  exit: REASONS[code].exit,
-  code,
-  message: code === 'HW_INTERNAL' ? 'hepwrapd failed; the log on the node says how' : message,
 })
 
 function closeOfOutcome(runId: RunId, { exit, reason, message }: Outcome): RunClose {

@@ -98,7 +98,7 @@ attack(
   "VOLUMEs are the engine's own, hide nothing of ours, and go with the run",
   async () => {
     writeFileSync('/home/alice/mark', 'of the node\n')
-    const places = ['/etc', '/data', '/.hepwrap', '/home/alice', '/sys', '/a:/etc', 'rel/../../x']
+    const places = ['/opt', '/data', '/.hepwrap', '/home/alice', '/sys', '/a:/etc', 'rel/../../x']
     const Volumes = Object.fromEntries(places.map((path) => [path, {}]))
     const run = await holdHostile('volumes:test', { config: { Volumes } })
     expect((await volumes()).length).toBeGreaterThan(3)

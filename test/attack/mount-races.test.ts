@@ -58,7 +58,7 @@ function racingRequest(): Partial<RunRequest> {
     origin: 'cwd' as const,
   }))
   const look =
-    'cat /race/*/x 2>/dev/null; echo x >>/race/0/planted; ls -d /race/*/*.sock /race/*/jobs 2>/dev/null; grep -c " /race/" /proc/self/mountinfo'
+    'cat /race/*/x 2>/dev/null; echo x >>/race/0/planted; ls -d /race/*/*.sock /race/*/jobs 2>/dev/null; grep -o " /race/[0-9]* " /proc/self/mountinfo | sort -u | wc -l'
   return { mounts, command: ['sh', '-c', look] }
 }
 
@@ -141,7 +141,7 @@ attack(
     await eventually(() => mayRead(join(spot, 'x')))
     const many = Array.from({ length: 200 }, (_, index) => ['-v', `${spot}:/race/${index}`]).flat()
     const look =
-      'cat /race/*/x 2>/dev/null; for d in /race/*; do echo planted >$d/planted-by-alice; done 2>/dev/null; grep -c " /race/" /proc/self/mountinfo'
+      'cat /race/*/x 2>/dev/null; for d in /race/*; do echo planted >$d/planted-by-alice; done 2>/dev/null; grep -o " /race/[0-9]* " /proc/self/mountinfo | sort -u | wc -l'
     const runs = Array.from({ length: 5 }, () => [...many, 'busybox:test', 'sh', '-c', look])
     const results = await hepwrapRuns('alice', runs, { slurm: ['-p', 'shared'] })
     swapper.kill('SIGKILL')

@@ -51,6 +51,10 @@ describe('an entry allows', () => {
     [['docker.io/*'], 'atlas/athena'],
     [['*'], 'any.net/x:1'],
     [['localhost/*'], 'localhost/x'],
+    // One registry by any of its names.
+    [['registry.example/x'], 'Registry.example/x'],
+    [['Registry.example:443/x'], 'registry.example/x'],
+    [['docker.io/a/b'], 'registry-1.docker.io/a/b'],
     [['nothing', 'busybox'], 'busybox'],
   ])('%j: %s', (entries, image) => expect(answers(entries, image)).toEqual(yes))
 })
@@ -83,8 +87,6 @@ describe('no entry allows', () => {
     [['busybox:*'], `busybox@${A}`],
     [[`busybox@${A}`], 'evil/busybox'],
     [[`busybox@${A}`], `busybox@${B}`],
-    // Case and spelling of a registry: doubt is a no.
-    [['registry.example/x'], 'Registry.example/x'],
   ])('%j: %s', (entries, image) => expect(answers(entries, image)).toEqual(no))
 })
 

@@ -256,7 +256,7 @@ describe('mounts', () => {
 describe('image, denied', () => {
   const A = `sha256:${'a'.repeat(64)}`
   const law = (deny: string[]) =>
-    `[images]\nallow = ["busybox", "atlas/*"]\ndeny = ${JSON.stringify(deny)}\n[mounts]\nalways = []\n`
+    `[images]\nallow = ["busybox", "atlas/*", "quay.io/*"]\ndeny = ${JSON.stringify(deny)}\n[mounts]\nalways = []\n`
   it.each<[string[], string, boolean]>([
     [['busybox:1*'], 'busybox:1.36', true],
     [['busybox:1*'], 'busybox:2', false],
@@ -268,6 +268,10 @@ describe('image, denied', () => {
     [[`busybox@${A}`], `busybox@${A}`, true],
     [[`busybox@${A}`], 'busybox', false],
     [['docker.io/*'], 'atlas/x', true],
+    // One registry by any of its names.
+    [['docker.io/atlas/*'], 'registry-1.docker.io/atlas/x', true],
+    [['docker.io/atlas/*'], 'REGISTRY-1.docker.io:443/atlas/x', true],
+    [['Quay.io:443/*'], 'quay.io/a/b', true],
   ])('%j: %s: %s', (deny, image, isDenied) =>
     expect(verdict({ request: { image } }, law(deny))).toContain(
       isDenied ? `HW_IMAGE_REFUSED image "${image}" is not allowed` : 'nothing thrown',

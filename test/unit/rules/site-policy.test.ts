@@ -118,6 +118,8 @@ describe('a file is refused that', () => {
       'f.toml:2: images.deny.0: takes back an entry that stands nowhere',
     ],
     ['[images]\ndeny = ["..."]\n', 'f.toml:2: images.deny.0: must be'],
+    ['[images]\ndeny = ["*miner*"]\n', 'f.toml:2: images.deny.0: means images of Docker Hub'],
+    ['[images]\ndeny = ["docker.io/evil*"]\n', 'f.toml:2: images.deny.0: means images of Docker'],
     ['[images]\nallow = ["!a"]\n', 'f.toml:2: images.allow.0: must be'],
     ['[mounts]\nallow = ["/a/../b"]\n', 'f.toml:2: mounts.allow.0'],
     [
