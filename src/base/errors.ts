@@ -36,10 +36,12 @@ export function asHepwrapError(thrown: unknown): HepwrapError {
 /** A user's or image's text as it may stand in a one-line message: control characters escaped, length bounded. */
 export function quote(text: string, maxLength = 200): string {
   const cut = text.length > maxLength ? `${text.slice(0, maxLength)}…` : text
-  return JSON.stringify(cut).replace(
-    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    escapeUnicode,
-  )
+  return printableJson(cut)
 }
 
-const escapeUnicode = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+/** JSON that may be written to a terminal: the control and bidi characters that JSON.stringify leaves are escaped. */
+export const printableJson = (value: unknown, indent?: number): string =>
+  JSON.stringify(value, null, indent).replace(
+    /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )

@@ -1,5 +1,5 @@
 // `hepwrap doctor [--json]`: is this node fit? A daemon that does not answer is the first finding.
-import { asHepwrapError } from '../base/errors.js'
+import { asHepwrapError, printableJson } from '../base/errors.js'
 import type { DoctorCheck } from '../wire/job-api.js'
 import { askDaemon } from './daemon-api.js'
 import { printHelp } from './help.js'
@@ -12,7 +12,7 @@ export async function doctor(args: readonly string[], config: string | undefined
   if (line.help) return printHelp('doctor')
   refuseOperands('doctor', line)
   const checks = await readChecks(line.socketPath)
-  if (line.has('json')) await print(`${JSON.stringify(checks, null, 2)}\n`)
+  if (line.has('json')) await print(`${printableJson(checks, 2)}\n`)
   else await print(checks.map(describe).join(''))
   return checks.every(({ ok }) => ok) ? 0 : 1
 }

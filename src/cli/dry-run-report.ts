@@ -1,4 +1,5 @@
 // A dry run as people read it: the verdict, what decided each point, and the engine's create request.
+import { printableJson } from '../base/errors.js'
 import type { DryRun, PolicyPoint } from '../wire/policy-api.js'
 import { oneLine } from './say.js'
 
@@ -12,9 +13,7 @@ export function describeDryRun({
   const head = `verdict: ${oneLine(verdict + why)}\n`
   const rows = points.length === 0 ? '' : `\n${points.map(describePoint).join('')}`
   const body =
-    request === null
-      ? ''
-      : `\nthe engine would be asked for:\n${JSON.stringify(request, null, 2)}\n`
+    request === null ? '' : `\nthe engine would be asked for:\n${printableJson(request, 2)}\n`
   return head + rows + body
 }
 

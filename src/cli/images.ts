@@ -1,4 +1,5 @@
 // `hepwrap images`: what I may run on this node.
+import { printableJson } from '../base/errors.js'
 import type { ImageRow } from '../wire/job-api.js'
 import { askDaemon } from './daemon-api.js'
 import { printHelp } from './help.js'
@@ -17,7 +18,7 @@ export async function images(args: readonly string[], config: string | undefined
   if (line.help) return printHelp('images')
   refuseOperands('images', line)
   const rows = await askDaemon<ImageRow[]>(line.socketPath, 'GET', '/v1/images')
-  if (line.has('json')) await print(`${JSON.stringify(rows, null, 2)}\n`)
+  if (line.has('json')) await print(`${printableJson(rows, 2)}\n`)
   else await print(tableHead(COLUMNS) + rows.map((row) => tableRow(COLUMNS, row)).join(''))
   return 0
 }

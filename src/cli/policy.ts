@@ -1,5 +1,5 @@
 // `hepwrap policy check|show --as USER …`: what the site says, for root. Starts nothing.
-import { HepwrapError, quote } from '../base/errors.js'
+import { HepwrapError, printableJson, quote } from '../base/errors.js'
 import type { DryRun, PolicyShown } from '../wire/policy-api.js'
 import { askDaemon } from './daemon-api.js'
 import { describeDryRun } from './dry-run-report.js'
@@ -66,7 +66,7 @@ async function show(line: PolicyLine): Promise<number> {
   if (first !== undefined)
     throw new HepwrapError('HW_USAGE', `policy show takes no argument, got ${quote(first)}`)
   const shown = await showOf(line)
-  await print(line.json ? `${JSON.stringify(shown, null, 2)}\n` : describeShown(shown))
+  await print(line.json ? `${printableJson(shown, 2)}\n` : describeShown(shown))
   return 0
 }
 
@@ -104,6 +104,6 @@ async function check(line: PolicyLine): Promise<number> {
     as: line.as,
     request,
   })
-  await print(line.json ? `${JSON.stringify(report, null, 2)}\n` : describeDryRun(report))
+  await print(line.json ? `${printableJson(report, 2)}\n` : describeDryRun(report))
   return report.verdict === 'allowed' ? 0 : 1
 }

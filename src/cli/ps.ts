@@ -1,4 +1,5 @@
 // `hepwrap ps [-a]`: my containers on this node; root sees all.
+import { printableJson } from '../base/errors.js'
 import type { ContainerRow } from '../wire/job-api.js'
 import { askDaemon } from './daemon-api.js'
 import { printHelp } from './help.js'
@@ -27,7 +28,7 @@ export async function ps(args: readonly string[], config: string | undefined): P
   refuseOperands('ps', line)
   const path = line.has('all') ? '/v1/containers?all=true' : '/v1/containers'
   const rows = await askDaemon<ContainerRow[]>(line.socketPath, 'GET', path)
-  if (line.has('json')) await print(`${JSON.stringify(rows, null, 2)}\n`)
+  if (line.has('json')) await print(`${printableJson(rows, 2)}\n`)
   else await print(tableHead(COLUMNS) + rows.map((row) => tableRow(COLUMNS, row)).join(''))
   return 0
 }
