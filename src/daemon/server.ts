@@ -67,6 +67,8 @@ export function buildServer(daemon: Daemon): FastifyInstance {
   app.setNotFoundHandler((request) => {
     throw new HepwrapError('HW_NOT_FOUND', `there is no ${request.method} ${quote(request.url)}`)
   })
+  // Node answers these by itself, before any hook and any token; "100-continue" is no such, and comes as a request.
+  app.server.on('checkExpectation', ({ socket }: IncomingMessage) => socket.destroy())
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     socket.on('error', () => undefined) // 'close' follows
     callers.turn(socket).then(

@@ -130,6 +130,26 @@ attack('D05', 'own', 'URLs that are none are answered once a connection', async 
   expect(answer!.text.split('HTTP/1.1 ').length - 1).toBeLessThanOrEqual(1)
 })
 
+attack(
+  'D24',
+  'own',
+  'expectations that nobody can meet are answered once a connection at most, and others are served meanwhile',
+  async () => {
+    await rested()
+    const expecting = (what: string) => `GET / HTTP/1.1\r\nHost: a\r\nExpect: ${what}\r\n\r\n`
+    const flood = sendAll('alice', [
+      expecting('x').repeat(20_000),
+      expecting('100-continue').repeat(20_000),
+    ])
+    for (let count = 0; count < BURST - 5; count++)
+      expectSuccess(await as('bob').run(['hepwrap', 'ps']))
+    for (const { text, isClosed } of await flood) {
+      expect(isClosed).toBe(true)
+      expect(text.split('HTTP/1.1 ').length - 1).toBeLessThanOrEqual(1)
+    }
+  },
+)
+
 attack('D06', 'own', 'the daemon stops although connections wait', async () => {
   const crowd = queue(BURST + 100, 30)
   await eventually(() => crowd.stdoutSoFar().includes('asked'))
