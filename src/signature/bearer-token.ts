@@ -5,6 +5,8 @@ import { fieldOf, parseJson } from './cosign.js'
 import type { Answer } from './http-exchange.js'
 
 const MAX_TOKEN = 16 * 1024
+/** It is searched by expressions whose time goes with the square of its length. */
+const MAX_CHALLENGE = 2048
 /** What may stand in a header, and no line end. */
 const TOKEN = /^[\x21-\x7e]+$/
 
@@ -12,13 +14,7 @@ export const MAX_TOKEN_ANSWER_BYTES = 64 * 1024
 
 /** Where the token is to be asked for, by the WWW-Authenticate of a 401; throws HW_REGISTRY_AUTH where there is none. */
 export function tokenUrl(challenge: string | undefined, asked: URL, repository: string): URL {
-  const [, words = ''] = /\bbearer\s+(.*)/is.exec(challenge ?? '') ?? []
-  const fields = new Map(
-    Array.from(words.matchAll(/([a-z_]+)="([^"]*)"/gi), ([, name = '', value = '']) => [
-      name.toLowerCase(),
-      value,
-    ]),
-  )
+  const fields = fieldsOf(challenge ?? '', asked)
   const url = parseUrl(fields.get('realm') ?? '')
   if (url === undefined) throw denied(asked, 'wants credentials, and hepwrap has none')
   // A registry that is asked safely may not have us ask another one unsafely.
@@ -33,6 +29,18 @@ export function tokenUrl(challenge: string | undefined, asked: URL, repository: 
   if (service !== undefined) url.searchParams.set('service', service)
   url.searchParams.set('scope', `repository:${repository}:pull`)
   return url
+}
+
+function fieldsOf(challenge: string, asked: URL): ReadonlyMap<string, string> {
+  if (challenge.length > MAX_CHALLENGE)
+    throw denied(asked, `wants credentials in more than ${MAX_CHALLENGE} characters`)
+  const [, words = ''] = /\bbearer\s+(.*)/is.exec(challenge) ?? []
+  return new Map(
+    Array.from(words.matchAll(/([a-z_]+)="([^"]*)"/gi), ([, name = '', value = '']) => [
+      name.toLowerCase(),
+      value,
+    ]),
+  )
 }
 
 /** The token of the server's answer; throws HW_REGISTRY_AUTH where it gives none. */

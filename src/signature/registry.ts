@@ -14,7 +14,7 @@ import {
   type SignatureLayer,
 } from './cosign.js'
 import { exchange, unreachable, type Answer, type Trust } from './http-exchange.js'
-import { trustedCas } from './trusted-cas.js'
+import { openTrustedCas, type TrustedCas } from './trusted-cas.js'
 
 export interface RegistryOptions {
   /** Reports whether the engine would speak http, or TLS with anybody, to this registry ("host" or "host:port"). */
@@ -36,12 +36,15 @@ export interface Registry {
 
 const TOTAL_MS = 10_000
 const MAX_REDIRECTS = 3
+/** A server of tokens and a store of blobs; each costs a handshake, and the registry chooses how many there are. */
+const MAX_OTHER_HOSTS = 2
 const AT_ONCE = 4
 const MANIFEST_TYPES =
   'application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json'
 
 export function createRegistry(options: RegistryOptions): Registry {
-  const { totalMs = TOTAL_MS } = options
+  const { totalMs = TOTAL_MS, isInsecure } = options
+  const casOf = openTrustedCas(options.certsDirectory)
   return {
     fetchSignatures: async (ref, digest, signal) => {
       const { host } = splitName(ref)
@@ -50,7 +53,10 @@ export function createRegistry(options: RegistryOptions): Registry {
       const timer = setTimeout(late, totalMs)
       const bounded = AbortSignal.any([signal, ending.signal])
       try {
-        return await abortable(fetchSignatures(ref, digest, options, bounded), bounded)
+        return await abortable(
+          fetchSignatures(ref, digest, { isInsecure, casOf, signal: bounded }),
+          bounded,
+        )
       } finally {
         clearTimeout(timer)
         ending.abort() // what still waits, waits for nobody
@@ -65,15 +71,20 @@ function splitName({ name }: ImageRef): { host: string; repository: string } {
   return { host: name.slice(0, slash), repository: name.slice(slash + 1) }
 }
 
+interface Means {
+  readonly isInsecure: RegistryOptions['isInsecure']
+  readonly casOf: TrustedCas
+  readonly signal: AbortSignal
+}
+
 async function fetchSignatures(
   ref: ImageRef,
   digest: string,
-  options: RegistryOptions,
-  signal: AbortSignal,
+  means: Means,
 ): Promise<readonly Signature[] | undefined> {
   const { repository } = splitName(ref)
   const path = `manifests/${signatureTag(digest)}`
-  const { session, answer } = await firstAnswer(ref, options, signal, path)
+  const { session, answer } = await firstAnswer(ref, means, path)
   if (answer.status === 404) return undefined
   refuseUnlessOk(answer, session.base)
   if (answer.body === undefined)
@@ -90,6 +101,8 @@ interface Session {
   readonly repository: string
   readonly signal: AbortSignal
   readonly trustOf: (url: URL) => Trust | undefined
+  /** Origins beside the registry's own that this fetch has been sent to. */
+  readonly others: Set<string>
   /** Got at the first 401. */
   token: string | undefined
 }
@@ -97,14 +110,14 @@ interface Session {
 /** Asks for the manifest, over https and, of an insecure registry without that, over http; what answered stays the base. */
 async function firstAnswer(
   ref: ImageRef,
-  options: RegistryOptions,
-  signal: AbortSignal,
+  means: Means,
   path: string,
 ): Promise<{ session: Session; answer: Answer }> {
   const { host } = splitName(ref)
-  const isInsecure = await options.isInsecure(host)
+  const isInsecure = await means.isInsecure(host)
+  const others = new Set<string>()
   const ask = async (scheme: 'https' | 'http') => {
-    const session = openSession(scheme, ref, { isInsecure, options, signal })
+    const session = openSession(scheme, ref, { ...means, isInsecure, others })
     const url = new URL(path, session.base)
     const wish = { url, accept: MANIFEST_TYPES, maxBytes: MAX_MANIFEST_BYTES }
     return { session, answer: await get(session, wish) }
@@ -112,7 +125,7 @@ async function firstAnswer(
   try {
     return await ask('https')
   } catch (error) {
-    signal.throwIfAborted()
+    means.signal.throwIfAborted()
     const isSilent = error instanceof HepwrapError && error.code === 'HW_REGISTRY_DOWN'
     if (!isInsecure || !isSilent) throw error
     return await ask('http')
@@ -122,25 +135,23 @@ async function firstAnswer(
 function openSession(
   scheme: 'https' | 'http',
   ref: ImageRef,
-  how: { isInsecure: boolean; options: RegistryOptions; signal: AbortSignal },
+  how: Omit<Means, 'isInsecure'> & { isInsecure: boolean; others: Set<string> },
 ): Session {
   const { host, repository } = splitName(ref)
+  const { casOf, isInsecure, others, signal } = how
   const server = host === 'docker.io' ? 'registry-1.docker.io' : host
   const address = `${scheme}://${server}/v2/${repository}/`
   if (!URL.canParse(address)) throw unreachable(host, 'this is no address')
   const base = new URL(address)
-  const trusts = new Map<string, Trust>()
   const trustOf = (url: URL): Trust | undefined => {
     if (url.protocol !== 'https:') return undefined
     const isOwn = url.origin === base.origin
-    const made = trusts.get(url.origin) ?? {
-      secureContext: trustedCas(isOwn ? host : url.host, how.options.certsDirectory),
-      rejectUnauthorized: !(isOwn && how.isInsecure),
+    return {
+      secureContext: casOf(isOwn ? host : url.host),
+      rejectUnauthorized: !(isOwn && isInsecure),
     }
-    trusts.set(url.origin, made)
-    return made
   }
-  return { base, repository, signal: how.signal, trustOf, token: undefined }
+  return { base, repository, signal, trustOf, others, token: undefined }
 }
 
 interface Wish {
@@ -167,6 +178,7 @@ async function get(session: Session, { url, accept, maxBytes }: Wish): Promise<A
 
 async function fetchToken(session: Session, challenge: string | undefined): Promise<string> {
   const url = tokenUrl(challenge, session.base, session.repository)
+  admit(session, url)
   const headers = { accept: 'application/json' }
   const { signal } = session
   const maxBytes = MAX_TOKEN_ANSWER_BYTES
@@ -208,8 +220,16 @@ async function fetchBlob(session: Session, digest: string): Promise<Buffer | und
       return answer.body
     }
     url = redirected(url, location)
+    admit(session, url)
   }
   throw failed(session.base, `redirects more than ${MAX_REDIRECTS} times`)
+}
+
+function admit({ base, others }: Session, { origin }: URL): void {
+  if (origin === base.origin || others.has(origin)) return
+  if (others.size === MAX_OTHER_HOSTS)
+    throw failed(base, `sends to more than ${MAX_OTHER_HOSTS} other hosts`)
+  others.add(origin)
 }
 
 const isRedirect = (status: number) => [301, 302, 303, 307, 308].includes(status)

@@ -17,8 +17,25 @@ const SYSTEM_BUNDLES = [
 const HOST = /^(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?$/
 
 /** What a connection to this registry (a host, and its port where the image's name has one) is judged by. */
-export function trustedCas(host: string, certsDirectory: string = DOCKER_CERTS): SecureContext {
-  return createSecureContext({ ca: [...systemCas(), ...siteCas(host, certsDirectory)] })
+export type TrustedCas = (host: string) => SecureContext
+
+/**
+ * To read the system's CAs holds everybody up for some 15 ms, and who is redirected names the hosts: so that is done once,
+ * as the engine does, for all hosts that the site says nothing of, and once for each of those that it has files of.
+ */
+export function openTrustedCas(certsDirectory: string = DOCKER_CERTS): TrustedCas {
+  let shared: SecureContext | undefined
+  const own = new Map<string, { readonly cas: Buffer; readonly context: SecureContext }>()
+  return (host) => {
+    const files = siteCas(host, certsDirectory)
+    if (files.length === 0) return (shared ??= createSecureContext({ ca: [...systemCas()] }))
+    const cas = Buffer.concat(files)
+    const made = own.get(host)
+    if (made?.cas.equals(cas) === true) return made.context
+    const context = createSecureContext({ ca: [...systemCas(), ...files] })
+    own.set(host, { cas, context })
+    return context
+  }
 }
 
 function systemCas(): readonly (string | Buffer)[] {

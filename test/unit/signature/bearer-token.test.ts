@@ -73,6 +73,17 @@ describe('a token', () => {
     expect(registry.asked).toHaveLength(1)
   })
 
+  it('is not asked for by a challenge of some length', async () => {
+    const tokens = await startRegistry({ '/token': send('{"token":"anybody"}') })
+    const challenge = () => `${bearer(`http://${tokens.host}/token`)},${'a'.repeat(2048)}`
+    const registry = await startRegistry(guarded(challenge))
+    await expect(fetchOf(registry)).rejects.toMatchObject({
+      code: 'HW_REGISTRY_AUTH',
+      message: expect.stringContaining('in more than 2048 characters') as string,
+    })
+    expect(tokens.asked).toEqual([])
+  })
+
   it.each([401, 403, 404, 500, 302])('server that answers %i gives no access', async (status) => {
     const tokens = await startRegistry({ '/token': send('{"token":"anybody"}', status) })
     const registry = await startRegistry(guarded(() => bearer(`http://${tokens.host}/token`)))

@@ -170,6 +170,50 @@ describe('a payload', () => {
     await eventually(() => open === 0)
   })
 
+  it('may come from two other hosts, and no third one is asked', async () => {
+    const payloads = [1, 2, 3].map((x) => signPayload(Buffer.from(`{"x":${x}}`), privateKey))
+    const stores = await Promise.all(
+      payloads.map(({ payload }) => startRegistry({ '/blob': send(payload) })),
+    )
+    const answersFrom = (hosts: readonly string[]): Answers => ({
+      ...answersOf(payloads),
+      ...Object.fromEntries(
+        payloads.map(({ digest }, index) => [
+          blobPath(digest),
+          redirect(`http://${hosts[index] ?? ''}/blob`),
+        ]),
+      ),
+    })
+    const [first, second, third] = stores.map(({ host }) => host) as [string, string, string]
+    await expect(fetchAnswers(answersFrom([first, second, third]))).rejects.toMatchObject({
+      code: 'HW_PULL_FAILED',
+      message: expect.stringContaining('sends to more than 2 other hosts') as string,
+    })
+    expect(stores.filter(({ asked }) => asked.length > 0).length).toBeLessThanOrEqual(2)
+    expect(await fetchAnswers(answersFrom([first, second, first]))).toHaveLength(3)
+  })
+
+  it('and the server of tokens come from two other hosts together', async () => {
+    const tokens = await startRegistry({ '/token': send('{"token":"anybody"}') })
+    const stores = await Promise.all(
+      [1, 2].map(() => startRegistry({ '/blob': send(signature.payload) })),
+    )
+    const other = signPayload(Buffer.from('{}'), privateKey)
+    const challenge = { 'www-authenticate': `Bearer realm="http://${tokens.host}/token"` }
+    const answers = answersOf([signature, other])
+    const registry = await startRegistry({
+      ...answers,
+      [MANIFEST]: (response, request) =>
+        request.headers.authorization === undefined
+          ? send('', 401, challenge)(response)
+          : answers[MANIFEST]?.(response, request),
+      [blob]: redirect(`http://${stores[0]?.host ?? ''}/blob`),
+      [blobPath(other.digest)]: redirect(`http://${stores[1]?.host ?? ''}/blob`),
+    })
+    await expect(fetchFrom(registry.host)).rejects.toMatchObject({ code: 'HW_PULL_FAILED' })
+    expect(tokens.asked).toHaveLength(1)
+  })
+
   it('that is redirected in a circle is given up', async () => {
     const circle = redirect(blob)
     await expect(fetchAnswers({ [blob]: circle })).rejects.toMatchObject({ code: 'HW_PULL_FAILED' })
