@@ -51,6 +51,7 @@ export function compose(config: DaemonConfig): Daemon {
     publicKeys,
     signatures: createSignatures({
       directory: join(config.node.state_dir, 'signatures'),
+      clock,
       isInsecure: async (host) => isInsecureRegistry(host, (await engineFacts()).registries),
       onKeepFailed: (error) => log.warn({ err: error }, 'a signature could not be kept'),
     }),

@@ -5,22 +5,26 @@ import {
   closeSync,
   constants,
   fstatSync,
+  lutimesSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
+  lstatSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Clock } from '../base/clock.js'
 import { fieldOf, isLayer, parseJson, type Signature } from './cosign.js'
 import type { PublicKey } from './public-key.js'
 
 export interface KeptSignatures {
   /** What was kept of this image for this key; undefined for nothing, and for whatever is not a signature. */
   find(image: KeptImage, key: PublicKey): Signature | undefined
+  /** It was found, and verified. */
+  used(image: KeptImage, key: PublicKey): void
   keep(image: KeptImage, key: PublicKey, signature: Signature): void
 }
 
@@ -30,22 +34,66 @@ export interface KeptImage {
   readonly digest: string
 }
 
-const MAX_FILES = 1000
+const MAX_FILES = 10_000
+const WRITE_USE_EVERY_MS = 3_600_000
 /** A payload of the largest size in base64, its signature, and what stands around them. */
 const MAX_FILE_BYTES = 100 * 1024
 
-/** Keeps at most `maxFiles`; the oldest go. */
-export function openKeptSignatures(directory: string, maxFiles = MAX_FILES): KeptSignatures {
+/**
+ * Keeps at most `maxFiles`; what was used least recently goes, so that somebody who runs many signed images once does not
+ * put out those that others run every day. A file's mtime says for the next daemon when it was used, to the hour.
+ */
+export function openKeptSignatures(
+  directory: string,
+  clock: Clock,
+  maxFiles = MAX_FILES,
+): KeptSignatures {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   for (const name of readdirSync(directory).filter(isTemporary))
     // of a daemon that died
     rmSync(join(directory, name), { force: true })
+  const writtenMs = readUses(directory)
+  const use = (name: string, atMs: number) => {
+    writtenMs.delete(name) // the map is in the order of use
+    writtenMs.set(name, atMs)
+  }
   return {
     find: (image, key) => read(join(directory, fileName(image, key))),
-    keep: (image, key, signature) => {
-      write(directory, fileName(image, key), signature)
-      removeOldest(directory, maxFiles)
+    used: (image, key) => {
+      const name = fileName(image, key)
+      const nowMs = clock.nowMs()
+      const lastMs = writtenMs.get(name) ?? 0
+      const isDue = nowMs - lastMs >= WRITE_USE_EVERY_MS
+      if (isDue) writeUse(join(directory, name), nowMs)
+      use(name, isDue ? nowMs : lastMs)
     },
+    keep: (image, key, signature) => {
+      const name = fileName(image, key)
+      write(directory, name, signature)
+      use(name, clock.nowMs())
+      for (const old of writtenMs.keys()) {
+        if (writtenMs.size <= maxFiles) break
+        writtenMs.delete(old)
+        rmSync(join(directory, old), { force: true })
+      }
+    },
+  }
+}
+
+/** Each file and its mtime, the one that was used least recently first. */
+function readUses(directory: string): Map<string, number> {
+  const uses = readdirSync(directory).map((name): [string, number] => [
+    name,
+    lstatSync(join(directory, name), { throwIfNoEntry: false })?.mtimeMs ?? 0,
+  ])
+  return new Map(uses.sort(([, a], [, b]) => a - b))
+}
+
+function writeUse(path: string, atMs: number): void {
+  try {
+    lutimesSync(path, atMs / 1000, atMs / 1000)
+  } catch {
+    // only the next daemon would have wanted to know
   }
 }
 
@@ -98,12 +146,4 @@ function write(directory: string, name: string, { digest, signature, payload }: 
     rmSync(temporary, { force: true })
     throw error
   }
-}
-
-function removeOldest(directory: string, maxFiles: number): void {
-  const paths = readdirSync(directory).map((name) => join(directory, name))
-  if (paths.length <= maxFiles) return
-  const aged = paths.map((path) => ({ path, age: statSync(path).mtimeMs }))
-  aged.sort((a, b) => a.age - b.age)
-  for (const { path } of aged.slice(0, aged.length - maxFiles)) rmSync(path, { force: true })
 }

@@ -10,6 +10,7 @@
 // - What is kept was verified by the key that it is kept for; so whoever spoils the signatures of a registry does not
 //   spoil what is kept. To take a trust back, take the key out of the configuration.
 import { abortable } from '../base/abortable.js'
+import type { Clock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import type { ImageRef } from '../plan/image-ref.js'
 import { isDigest, judgeSignatures, type Elsewhere, type Signature } from './cosign.js'
@@ -31,12 +32,13 @@ export interface Signatures {
 export interface SignaturesOptions extends RegistryOptions {
   /** Of root alone; it is made if it is not there. */
   readonly directory: string
+  readonly clock: Clock
   /** Told of what does not stop a run: a signature that could not be kept. */
   readonly onKeepFailed: (error: unknown) => void
 }
 
 export function createSignatures(options: SignaturesOptions): Signatures {
-  const kept = openKeptSignatures(options.directory)
+  const kept = openKeptSignatures(options.directory, options.clock)
   const fetchTogether = shareFetches(createRegistry(options))
   return {
     require: async (ref, digest, keys, signal) => {
@@ -48,8 +50,10 @@ export function createSignatures(options: SignaturesOptions): Signatures {
       if (known !== undefined) return known
       const found = await fetchTogether(ref, digest, signal)
       const verdict = await judgeSignatures(digest, found ?? [], keys)
-      if (verdict.key === undefined)
-        throw unsigned(ref, `(${digest}) ${whatWasFound(found, keys, verdict.elsewhere)}`)
+      if (verdict.key === undefined) {
+        const what = `(${digest}) ${whatWasFound(found, keys, verdict.elsewhere)}`
+        throw unsigned(ref, what)
+      }
       try {
         kept.keep(image, verdict.key, verdict.signature)
       } catch (error) {
@@ -69,7 +73,9 @@ async function findKept(
     const signature = kept.find(image, key)
     if (signature === undefined) continue
     const verdict = await judgeSignatures(image.digest, [signature], [key])
-    if (verdict.key === key) return key
+    if (verdict.key !== key) continue
+    kept.used(image, key)
+    return key
   }
   return undefined
 }

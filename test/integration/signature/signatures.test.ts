@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import { systemClock } from '../../../src/base/clock.js'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
 import { isInsecureRegistry } from '../../../src/signature/insecure-registries.js'
 import { parsePublicKey } from '../../../src/signature/public-key.js'
@@ -28,6 +29,10 @@ const cmsKey = keyOf(cms, 'cms')
 
 let isInsecure: (host: string) => Promise<boolean>
 let signatures: Signatures
+let laterMs = 0
+const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + laterMs }
+/** When a refusal is forgotten. */
+const later = () => void (laterMs += 10_000)
 
 beforeAll(async () => {
   isInsecure = await engineRule()
@@ -55,12 +60,14 @@ describe('an image in a registry', () => {
       message: `image "${REGISTRY}/sig/foreign:1" (${image.digest}) has no signature in its repository`,
     })
     await signImage({ ...image, privateKey: cms.privateKey })
+    later()
     await expect(demand(image)).rejects.toMatchObject({
       code: 'HW_IMAGE_UNSIGNED',
       message: expect.stringContaining('but not by the site\'s "/keys/atlas.pub"') as string,
     })
-    // No refusal is kept: it runs as soon as it is signed.
+    // No refusal is kept for long: it runs ten seconds after that, if it is signed.
     await signImage({ ...image, privateKey: atlas.privateKey })
+    later()
     expect(await demand(image)).toBe(atlasKey)
   })
 
@@ -133,6 +140,7 @@ function newDirectory(): string {
 const newSignatures = (directory = newDirectory()) =>
   createSignatures({
     directory,
+    clock,
     isInsecure,
     onKeepFailed: (error) => {
       throw error

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { Clock } from '../../../src/base/clock.js'
 import { parsePublicKey } from '../../../src/signature/public-key.js'
 import { createSignatures, type SignaturesOptions } from '../../../src/signature/signatures.js'
 import { signDigest } from '../../support/cosign-signature.js'
@@ -20,6 +21,17 @@ export const cmsKey = keyOf(cms, 'cms')
 export const byAtlas = signDigest(DIGEST, atlas.privateKey)
 export const byCms = signDigest(DIGEST, cms.privateKey)
 
+/** Stands still until it is told to go on. */
+export function stoppedClock(): Clock & { advance(ms: number): void } {
+  let passedMs = 0
+  const startMs = Date.now()
+  return {
+    nowMs: () => startMs + passedMs,
+    monotonicMs: () => passedMs,
+    advance: (ms) => void (passedMs += ms),
+  }
+}
+
 export function newDirectory(): string {
   const made = mkdtempSync(join(tmpdir(), 'signatures-'))
   onTestFinished(() => rmSync(made, { recursive: true, force: true }))
@@ -30,8 +42,10 @@ export async function serve(answers: Answers, options: Partial<SignaturesOptions
   const registry = await startRegistry(answers)
   const directory = join(newDirectory(), 'signatures')
   const failures: unknown[] = []
+  const clock = stoppedClock()
   const signatures = createSignatures({
     directory,
+    clock,
     isInsecure: async () => true,
     onKeepFailed: (error) => failures.push(error),
     certsDirectory: '/nowhere',
@@ -40,5 +54,5 @@ export async function serve(answers: Answers, options: Partial<SignaturesOptions
   const demand = (keys = [atlasKey], digest: string | undefined = DIGEST, signal = never()) =>
     signatures.require(registry.ref, digest, keys, signal)
   const onlyFile = () => join(directory, readdirSync(directory)[0] ?? 'none')
-  return { registry, signatures, demand, directory, onlyFile, failures }
+  return { registry, signatures, demand, directory, onlyFile, failures, clock }
 }

@@ -1,19 +1,21 @@
 // What was good once is kept on disk, and never taken on trust.
-import {
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { openKeptSignatures } from '../../../src/signature/kept-signatures.js'
+import { openKeptSignatures, type KeptSignatures } from '../../../src/signature/kept-signatures.js'
 import { createSignatures } from '../../../src/signature/signatures.js'
 import { signDigest, statement } from '../../support/cosign-signature.js'
-import { atlas, atlasKey, byAtlas, byCms, cmsKey, never, newDirectory, serve } from './demands.js'
+import {
+  atlas,
+  atlasKey,
+  byAtlas,
+  byCms,
+  cmsKey,
+  never,
+  newDirectory,
+  serve,
+  stoppedClock,
+} from './demands.js'
 import { answersOf, DIGEST, MANIFEST, send, type Answers } from './fake-registry.js'
 
 const OTHER = `sha256:${'b'.repeat(64)}`
@@ -39,6 +41,7 @@ describe('what was good once', () => {
     writeFileSync(join(directory, '.0123456789abcdef'), 'half')
     const signatures = createSignatures({
       directory,
+      clock: stoppedClock(),
       isInsecure: async () => true,
       onKeepFailed: () => undefined,
     })
@@ -113,21 +116,46 @@ describe('what was good once', () => {
     expect(await demand()).toBe(atlasKey)
   })
 
-  it('is at most so much; the oldest goes', () => {
+  const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((repository) => ({ repository, digest: DIGEST }))
+  const images = [a!, b!, c!, d!]
+  const found = (store: KeptSignatures) =>
+    images.filter((image) => store.find(image, atlasKey)).map(({ repository }) => repository)
+
+  it('is at most so much; what was used least recently goes', () => {
+    const store = openKeptSignatures(join(newDirectory(), 'signatures'), stoppedClock(), 3)
+    for (const image of [a!, b!, c!]) store.keep(image, atlasKey, byAtlas)
+    store.used(a!, atlasKey)
+    store.keep(d!, atlasKey, byAtlas)
+    expect(found(store)).toEqual(['a', 'c', 'd'])
+  })
+
+  it('is known by its use to the next daemon', () => {
     const directory = join(newDirectory(), 'signatures')
-    const store = openKeptSignatures(directory, 3)
-    const images = ['a', 'b', 'c', 'd'].map((name) => ({ repository: name, digest: DIGEST }))
-    for (const [index, image] of images.entries()) {
-      store.keep(image, atlasKey, byAtlas)
-      for (const name of readdirSync(directory).slice(0, index === 0 ? 1 : 0))
-        utimesSync(join(directory, name), 1, 1)
-    }
-    expect(images.map((image) => store.find(image, atlasKey) !== undefined)).toEqual([
-      false,
-      true,
-      true,
-      true,
-    ])
+    const clock = stoppedClock()
+    const store = openKeptSignatures(directory, clock)
+    store.keep(a!, atlasKey, byAtlas)
+    const [name] = readdirSync(directory)
+    store.keep(b!, atlasKey, byAtlas)
+    store.keep(c!, atlasKey, byAtlas)
+    const usedAt = () => Math.round(statSync(join(directory, name!)).mtimeMs)
+    const keptAt = usedAt()
+    clock.advance(3_599_999)
+    store.used(a!, atlasKey)
+    expect(usedAt()).toBe(keptAt) // written at most once an hour
+    clock.advance(1)
+    store.used(a!, atlasKey)
+    expect(usedAt()).toBe(clock.nowMs())
+    const next = openKeptSignatures(directory, clock, 2)
+    next.keep(d!, atlasKey, byAtlas)
+    expect(found(next)).toEqual(['a', 'd'])
+  })
+
+  it('is used when it was verified', async () => {
+    const { demand, onlyFile, clock } = await serve(answersOf([byAtlas]))
+    await demand()
+    clock.advance(7_200_000)
+    await demand()
+    expect(Math.round(statSync(onlyFile()).mtimeMs)).toBe(clock.nowMs())
   })
 
   it('that cannot be kept stops nobody', async () => {
