@@ -15,6 +15,7 @@ import { HepwrapError, quote } from '../base/errors.js'
 import type { ImageRef } from '../plan/image-ref.js'
 import { isDigest, judgeSignatures, type Elsewhere, type Signature } from './cosign.js'
 import { openKeptSignatures, type KeptImage, type KeptSignatures } from './kept-signatures.js'
+import { rememberUnsigned } from './lately-unsigned.js'
 import type { PublicKey } from './public-key.js'
 import { createRegistry, type Registry, type RegistryOptions } from './registry.js'
 
@@ -39,6 +40,7 @@ export interface SignaturesOptions extends RegistryOptions {
 
 export function createSignatures(options: SignaturesOptions): Signatures {
   const kept = openKeptSignatures(options.directory, options.clock)
+  const lately = rememberUnsigned(options.clock)
   const fetchTogether = shareFetches(createRegistry(options))
   return {
     require: async (ref, digest, keys, signal) => {
@@ -48,10 +50,14 @@ export function createSignatures(options: SignaturesOptions): Signatures {
       const image = { repository: ref.name, digest }
       const known = await findKept(kept, image, keys)
       if (known !== undefined) return known
+      const question = `${ref.name}@${digest} ${keys.map(({ fingerprint }) => fingerprint).join()}`
+      const missing = lately.find(question)
+      if (missing !== undefined) throw unsigned(ref, missing)
       const found = await fetchTogether(ref, digest, signal)
       const verdict = await judgeSignatures(digest, found ?? [], keys)
       if (verdict.key === undefined) {
         const what = `(${digest}) ${whatWasFound(found, keys, verdict.elsewhere)}`
+        lately.remember(question, what)
         throw unsigned(ref, what)
       }
       try {

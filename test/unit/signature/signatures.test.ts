@@ -61,6 +61,31 @@ describe('an image', () => {
     expect(readdirSync(directory)).toEqual([])
   })
 
+  it('that is unsigned is not asked for again for ten seconds, by the same keys', async () => {
+    const answers: Answers = answersOf([byCms])
+    const { registry, demand, clock } = await serve(answers)
+    const fetches = () => registry.lines().filter((line) => line.includes('/manifests/')).length
+    const refusal = await demand().catch((error: unknown) => error)
+    expect(refusal).toMatchObject({ code: 'HW_IMAGE_UNSIGNED' })
+    Object.assign(answers, answersOf([byAtlas]))
+    clock.advance(9999)
+    await expect(demand()).rejects.toEqual(refusal)
+    expect(fetches()).toBe(1)
+    await expect(demand([cmsKey])).rejects.toMatchObject({ code: 'HW_IMAGE_UNSIGNED' })
+    expect(fetches()).toBe(2)
+    clock.advance(1)
+    expect(await demand()).toBe(atlasKey)
+    expect(fetches()).toBe(3)
+  })
+
+  it('whose registry could not tell is asked for again', async () => {
+    const answers: Answers = { [MANIFEST]: send('', 500) }
+    const { demand } = await serve(answers)
+    await expect(demand()).rejects.toMatchObject({ code: 'HW_PULL_FAILED' })
+    Object.assign(answers, answersOf([byAtlas]))
+    expect(await demand()).toBe(atlasKey)
+  })
+
   it('that no key is trusted for is unsigned, whatever was kept', async () => {
     const { demand } = await serve(answersOf([byAtlas]))
     await demand()
