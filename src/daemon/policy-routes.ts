@@ -32,7 +32,8 @@ async function check(
   daemon: Daemon,
 ): Promise<DryRun> {
   const person = await personOf(as.user)
-  const caller: Caller = { ...opener, ...person.login }
+  // Of the opener's process, but not with his descriptor of it, which is closed with the connection.
+  const caller: Caller = { ...opener, pidfd: undefined, ...person.login }
   return dryRun({ caller, opener, place: pretendPlace(as, person), request }, daemon)
 }
 
