@@ -54,7 +54,7 @@ attack('D09', 'own', 'orphans that die under init by the thousand are reaped', a
   await eventually(
     () => processes().filter(({ uid, state }) => uid === 2001 && state === 'Z').length === 0,
   )
-  expect(payloadsOf(watched.daemon, 'zombies').length).toBe(1)
+  await eventually(() => payloadsOf(watched.daemon, 'zombies').length === 1)
   run.child.stdin?.end()
   expect((await run.result).status).toBe(0)
 })
@@ -96,13 +96,13 @@ attack(
     const boasted = await hepwrapRun('alice', boast, { slurm: [...slurm, '--mem=150'] })
     expect([0, 125]).toContain(boasted.status) // refused, or never more than the job's memory
     const options = ['--tmpfs', '/t', '--shm-size', '140m', '--name', 'filler']
-    const { stdout, status } = await hepwrapRun(
-      'alice',
-      [...options, 'busybox:test', 'sh', '-c', fill],
-      { slurm: [...slurm, '--mem=150'] },
-    )
+    await hepwrapRun('alice', [...options, 'busybox:test', 'sh', '-c', fill], {
+      slurm: [...slurm, '--mem=150'],
+    })
     const record = await recordNamed('filler')
-    expect([record.state, status, stdout]).toEqual(['OUT_OF_MEMORY', 137, ''])
+    // Whom of its processes the kernel takes is its own affair: nobody holds the pages of a tmpfs.
+    expect(record.state).toBe('OUT_OF_MEMORY')
+    expect(record.oom_kills).toBeGreaterThan(0)
     expect(record.memory_peak_bytes).toBeGreaterThan(100 * 1024 ** 2)
     expect(record.memory_peak_bytes).toBeLessThanOrEqual(150 * 1024 ** 2)
     await expectNothingLeft()
