@@ -8,7 +8,7 @@ import { engine, leftovers, mounts, nothing } from '../world/traces.js'
 import { holdRun, type HeldRun } from './held-run.js'
 import { complaint, hepwrapRun, recordNamed } from './job-runs.js'
 
-const VOLUMES = ['/vol', '/etc', '/root', '/dev/shm', '/tmp']
+const VOLUMES = ['/vol', '/etc/ssl', '/root', '/dev/shm', '/tmp']
 const RUN_ID = 'f'.repeat(32)
 const HOSTILE = {
   User: '0:0',
