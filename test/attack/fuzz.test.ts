@@ -3,6 +3,7 @@
 // HEPWRAP_FUZZ_SEED=N says the same again.
 import fc from 'fast-check'
 import { expect } from 'vitest'
+import { eventually } from '../world/eventually.js'
 import { expectNothingLeft } from '../world/runs.js'
 import { attack } from './attack.js'
 import { anyFrames, anyRunRequest } from './fuzz-cases.js'
@@ -44,7 +45,8 @@ async function fuzz(kinds: readonly Kind[]): Promise<void> {
     })
     await expectBobServed()
     expect(watched.rssMib()).toBeLessThan(memory + 250)
-    expect(watched.openFiles()).toBeLessThan(files + 20)
+    // Connections to the engine are kept for a while, as many as were in use at once.
+    await eventually(() => watched.openFiles() < files + 20)
   }
 }
 
