@@ -35,28 +35,13 @@ const Group = koffi.struct({
   gr_mem: 'void *',
 })
 const result = koffi.out(koffi.pointer('void *'))
-const getpwuid = libc.func('getpwuid_r', 'int', [
-  'uint32_t',
-  koffi.out(koffi.pointer(Passwd)),
-  'uint8_t *',
-  'size_t',
-  result,
-])
-const getgrgid = libc.func('getgrgid_r', 'int', [
-  'uint32_t',
-  koffi.out(koffi.pointer(Group)),
-  'uint8_t *',
-  'size_t',
-  result,
-])
+/** getpwuid_r(3) and its kin: what they are asked by, and what they fill in. */
+const reentrant = (name: string, key: 'uint32_t' | 'str', record: typeof Passwd) =>
+  libc.func(name, 'int', [key, koffi.out(koffi.pointer(record)), 'uint8_t *', 'size_t', result])
+const getpwuid = reentrant('getpwuid_r', 'uint32_t', Passwd)
+const getgrgid = reentrant('getgrgid_r', 'uint32_t', Group)
+const getpwnam = reentrant('getpwnam_r', 'str', Passwd)
 
-const getpwnam = libc.func('getpwnam_r', 'int', [
-  'str',
-  koffi.out(koffi.pointer(Passwd)),
-  'uint8_t *',
-  'size_t',
-  result,
-])
 const getgrouplist = libc.func('getgrouplist', 'int', [
   'str',
   'uint32_t',

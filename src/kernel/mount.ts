@@ -63,15 +63,15 @@ const syscall = libc.func(
 
 /**
  * This mount and all below it, and no other flag of theirs. A kernel without mount_setattr(2) makes the first one alone
- * read-only; `options` are its own until now, as mountinfo has them.
+ * read-only; `optionsOf` are its own until now, as mountinfo has them.
  */
-export function makeReadOnly(target: string, options: readonly string[]): void {
+export function makeReadOnly(target: string, optionsOf: () => readonly string[]): void {
   const attributes = Buffer.alloc(32) // struct mount_attr: attr_set, attr_clr, propagation, userns_fd
   attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_RDONLY))
   if (Number(syscall(MOUNT_SETATTR, AT_FDCWD, target, AT_RECURSIVE, attributes, 32)) === 0) return
   const error = lastError('mount_setattr', JSON.stringify(target))
   if (!hasCode(error, 'ENOSYS')) throw error
-  const kept = options.reduce((flags, option) => flags | (KEPT[option] ?? 0), 0)
+  const kept = optionsOf().reduce((flags, option) => flags | (KEPT[option] ?? 0), 0)
   call('remount', null, target, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 }
 

@@ -70,8 +70,10 @@ export async function holdBack(
 function settle({ source, readOnly, propagation }: StagedMount): void {
   if (propagation === 'rprivate') makePrivate(source, { recursive: true })
   if (!readOnly) return
-  const entry = readMounts().findLast(({ mountPoint }) => mountPoint === source)
-  makeReadOnly(source, entry?.options ?? [])
+  makeReadOnly(
+    source,
+    () => readMounts().findLast(({ mountPoint }) => mountPoint === source)?.options ?? [],
+  )
 }
 
 /**
@@ -125,7 +127,7 @@ function makePlaceholder(place: string, { source }: StagedMount): void {
   if (statPath(source).kind === 'directory') mkdirSync(place, { mode: 0o755 })
   else closeSync(openSync(place, 'wx', 0o644))
   bindMount(place, place, { recursive: false })
-  makeReadOnly(place, [])
+  makeReadOnly(place, () => [])
   makeShared(place)
 }
 
