@@ -1,6 +1,7 @@
 // The spine: one run from the caller's request to the closed record, read from top to bottom.
 //   caller → job → plan → policy → ledger (admit) → image → place → stage → create → start → gate → pump → wait → usage → close
 // Whatever happens, what was made is undone by run id, and the record is closed once with what is known.
+import { setTimeout as wait } from 'node:timers/promises'
 import type { RecordChange } from '../accounting/record.js'
 import { rfc3339 } from '../base/clock.js'
 import { asHepwrapError, HepwrapError, REASONS } from '../base/errors.js'
@@ -30,6 +31,10 @@ import {
   runDirectory,
   undoRun,
 } from './undo.js'
+
+/** How long a process that is no longer itself may take to be dead. */
+const DYING_MS = 500
+const LOOK_MS = 10
 
 export async function run(client: RunClient, deps: RunDeps): Promise<RunClose> {
   if (client.request.dry_run === true) return rehearse(client, deps)
@@ -159,8 +164,7 @@ async function abandon(
   deps: RunDeps,
 ): Promise<RunClose> {
   const { runId } = plan
-  // A client that has just died makes a launch fail in ways of their own, before its connection tells of it.
-  if (!isCallerAlive(live.caller)) live.end({ ...CLIENT_GONE, graceMs: 0 })
+  if (await isClientDead(live, thrown)) live.end({ ...CLIENT_GONE, graceMs: 0 })
   const ending = live.endingAs
   const error = ending === undefined ? thrown : new HepwrapError(ending.code, ending.message)
   const usage = await undoRun(runId, placement, undoDeps(deps))
@@ -179,6 +183,16 @@ async function abandon(
   if (thrown.code === 'HW_INTERNAL')
     deps.log.error({ err: thrown, runId }, 'a run failed by a fault of ours')
   return { ...closeOf(runId, error), exit }
+}
+
+/** A client that has just died makes a launch fail in ways of their own, before its connection tells of it. */
+async function isClientDead({ caller, ending }: LiveRun, thrown: HepwrapError): Promise<boolean> {
+  // A process that is being killed is not itself any more for a moment before the kernel says that it is dead.
+  if (thrown.code === 'HW_CALLER_UNKNOWN') {
+    const dies = () => !isCallerAlive(caller) || ending.aborted
+    for (let waitedMs = 0; waitedMs < DYING_MS && !dies(); waitedMs += LOOK_MS) await wait(LOOK_MS)
+  }
+  return !isCallerAlive(caller)
 }
 
 function closeRecord(

@@ -127,7 +127,7 @@ describe('the end of a run', () => {
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       process.kill(client.pid, index % 2 === 0 ? 'SIGKILL' : 'SIGTERM')
       const record = await closedRecord(daemon, name)
-      expect(record.state).toBe('CANCELLED')
+      expect(`${record.state} ${record.reason}`).toMatch(/^CANCELLED /)
       await eventually(() => clientsOf(name).length === 0)
     }
     await leave(step)
