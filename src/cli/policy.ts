@@ -4,20 +4,18 @@ import type { DryRun, PolicyShown } from '../wire/policy-api.js'
 import { askDaemon } from './daemon-api.js'
 import { describeDryRun } from './dry-run-report.js'
 import { printHelp } from './help.js'
-import { parseOptions, parseSwitch, type OptionSpec } from './options.js'
+import type { OptionSpec } from './options.js'
 import { print } from './print.js'
 import { parseRunLine } from './run-options.js'
 import { buildRequest } from './run-request.js'
 import { oneLine } from './say.js'
-import { findSocket } from './socket-path.js'
+import { parseVerbLine } from './verb-line.js'
 
 const OPTIONS: readonly OptionSpec[] = [
   { name: 'as', takesValue: true },
   { name: 'account', takesValue: true },
   { name: 'partition', takesValue: true },
   { name: 'json', takesValue: false },
-  { name: 'config', takesValue: true },
-  { name: 'help', short: 'h', takesValue: false },
 ]
 
 interface PolicyLine {
@@ -41,21 +39,16 @@ async function parseLine(
   words: readonly string[],
   config: string | undefined,
 ): Promise<PolicyLine | undefined> {
-  const { options, operands } = parseOptions(words, OPTIONS, { stopAtOperand: true })
-  const value = (name: string) => options.findLast((option) => option.name === name)?.value
-  const has = (name: string) => {
-    const option = options.findLast((candidate) => candidate.name === name)
-    return option !== undefined && parseSwitch(option)
-  }
-  if (has('help')) return undefined
-  const [user, account, partition] = ['as', 'account', 'partition'].map(value)
+  const line = await parseVerbLine(words, config, OPTIONS, { stopAtOperand: true })
+  if (line.help) return undefined
+  const [user, account, partition] = ['as', 'account', 'partition'].map((name) => line.value(name))
   if (user === undefined) throw new HepwrapError('HW_USAGE', 'whom for? --as USER is missing')
   const job = {
     ...(account !== undefined && { account }),
     ...(partition !== undefined && { partition }),
   }
-  const socketPath = await findSocket(value('config') ?? config)
-  return { socketPath, as: { user, ...job }, json: has('json'), rest: operands }
+  const { socketPath, operands: rest } = line
+  return { socketPath, as: { user, ...job }, json: line.has('json'), rest }
 }
 
 const showOf = ({ socketPath, as }: PolicyLine): Promise<PolicyShown> =>

@@ -1,6 +1,6 @@
 // The command line of an everyday verb: options and operands mixed, --config and --help always among them.
 import { HepwrapError, quote } from '../base/errors.js'
-import { parseOptions, parseSwitch, type OptionSpec } from './options.js'
+import { parseOptions, parseSwitch, type OptionSpec, type ParseManner } from './options.js'
 import { findSocket } from './socket-path.js'
 
 export interface VerbLine {
@@ -21,8 +21,9 @@ export async function parseVerbLine(
   args: readonly string[],
   config: string | undefined,
   table: readonly OptionSpec[],
+  manner: ParseManner = {},
 ): Promise<VerbLine> {
-  const { options, operands } = parseOptions(args, [...table, ...EVERYWHERE])
+  const { options, operands } = parseOptions(args, [...table, ...EVERYWHERE], manner)
   const value = (name: string) => options.findLast((option) => option.name === name)?.value
   const has = (name: string) => {
     const option = options.findLast((candidate) => candidate.name === name)

@@ -1,6 +1,6 @@
 // Names as the kernel would give them, of what may not exist. Of the site's lists: without waiting for a dead file server, and
 // without going where a user says.
-import { realpathSync } from 'node:fs'
+import { realpathSync, type Stats } from 'node:fs'
 import { lstat, readlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { within } from '../base/within.js'
@@ -34,19 +34,24 @@ async function withReal(entry: RuledPath): Promise<readonly RuledPath[]> {
 /** Undefined: it cannot be known, or it is not root's word alone. */
 async function followed(path: string): Promise<string | undefined> {
   try {
-    return await within(PATIENCE_MS, followOnce(path), () => new Error('no answer'))
+    return await within(PATIENCE_MS, follow(path), () => new Error('no answer'))
   } catch {
     return undefined
   }
 }
 
-const asked = new Map<string, Promise<string | undefined>>()
+const asked = new Map<string, Promise<Stats | undefined>>()
 
-/** A dead server holds one thread for each path, not one for each run. */
-function followOnce(path: string): Promise<string | undefined> {
+/** Undefined: absent. Shared by all that ask at the time: a dead server holds one thread for each path, not one for each run. */
+function look(path: string): Promise<Stats | undefined> {
   const known = asked.get(path)
   if (known !== undefined) return known
-  const answer = follow(path).finally(() => asked.delete(path))
+  const answer = lstat(path)
+    .catch((error: unknown) => {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
+      throw error
+    })
+    .finally(() => asked.delete(path))
   asked.set(path, answer)
   return answer
 }
@@ -58,18 +63,15 @@ async function follow(path: string): Promise<string | undefined> {
   for (let links = 0; todo.length > 0;) {
     const [part = '', ...rest] = todo
     const at = join(real, part)
-    const stats = await lstat(at).catch((error: unknown) => {
-      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined
-      throw error
-    })
+    const stats = await look(at)
     if (stats === undefined) return join(at, ...rest)
     if (!stats.isSymbolicLink()) {
       real = at
       todo = rest
       continue
     }
-    const holder = await lstat(real)
-    if (++links > MAX_LINKS || holder.uid !== 0 || (holder.mode & WRITABLE_BY_OTHERS) !== 0)
+    const holder = await look(real)
+    if (++links > MAX_LINKS || holder?.uid !== 0 || (holder.mode & WRITABLE_BY_OTHERS) !== 0)
       return undefined
     todo = [
       ...resolve(real, await readlink(at))
