@@ -35,6 +35,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   run: 'wire kernel proc identity slurm plan rules policy signature! mounts cgroup engine accounting! config!',
   daemon:
     'wire config proc identity slurm plan rules policy signature cgroup engine accounting run',
+  store: 'wire!',
   cli: 'wire!',
 }
 

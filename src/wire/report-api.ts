@@ -1,0 +1,84 @@
+// What people ask the aggregator: `GET /v1/usage`, sums over records that have ended, and the fields of its rows.
+import { Type, type Static } from '@sinclair/typebox'
+
+export const USAGE_KEYS = [
+  'cluster',
+  'user',
+  'account',
+  'image',
+  'node',
+  'state',
+  'hour',
+  'day',
+  'week',
+  'month',
+] as const
+export type UsageKey = (typeof USAGE_KEYS)[number]
+
+const Text = Type.String({ minLength: 1, maxLength: 1024 })
+
+/**
+ * A run counts in the hour (UTC) in which it ended, whole, as in the EGI accounting. `since` inclusive and `until`
+ * exclusive are rounded down to that hour. Names are exact, or globs with * and ?; several with commas.
+ */
+export const UsageQuery = Type.Object(
+  {
+    /** One or more of USAGE_KEYS with commas, at most one of them a period; absent: one row for all. */
+    by: Type.Optional(Type.String({ pattern: '^[a-z]+(,[a-z]+){0,5}$' })),
+    since: Type.Optional(Text),
+    until: Type.Optional(Text),
+    cluster: Type.Optional(Text),
+    user: Type.Optional(Text),
+    account: Type.Optional(Text),
+    image: Type.Optional(Text),
+    node: Type.Optional(Text),
+    state: Type.Optional(Text),
+    /** The `top` rows with the most of `sort`, within each period if there is one; absent: all, by their keys. */
+    top: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),
+    sort: Type.Optional(
+      Type.String({
+        pattern: '^(runs|failed|cpu_usec|alloc_cpu_usec|memory_mib_s|io_bytes|elapsed_ms)$',
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type UsageQuery = Static<typeof UsageQuery>
+
+/** The sums of one row. Absent measures of a record add nothing; whole numbers, so that a correction subtracts exactly. */
+export interface UsageSums {
+  /** Containers that ran or were refused: every record that has ended. */
+  readonly runs: number
+  /** Of them FAILED, TIMEOUT, OUT_OF_MEMORY or NODE_FAIL. */
+  readonly failed: number
+  /** Of them REFUSED. */
+  readonly refused: number
+  /** Wall time from start to end, ms. */
+  readonly elapsed_ms: number
+  /** User and system. */
+  readonly cpu_usec: number
+  /** Elapsed time × CPUs of the container, for the records that have both. */
+  readonly alloc_cpu_usec: number
+  /** cpu_usec of the records that count in alloc_cpu_usec: efficiency = this ÷ that. */
+  readonly used_cpu_usec: number
+  /** Peak memory × elapsed time, MiB·s. */
+  readonly memory_mib_s: number
+  readonly io_read_bytes: number
+  readonly io_write_bytes: number
+}
+
+/** A row: the keys that were asked for (null where records have none; hour, day, week and month as RFC 3339 of their begin), then sums. */
+export type UsageRow = { readonly [Key in UsageKey]?: string | null } & UsageSums
+
+export const USAGE_SUMS = {
+  runs: true,
+  failed: true,
+  refused: true,
+  elapsed_ms: true,
+  cpu_usec: true,
+  alloc_cpu_usec: true,
+  used_cpu_usec: true,
+  memory_mib_s: true,
+  io_read_bytes: true,
+  io_write_bytes: true,
+} satisfies Record<keyof UsageSums, true>
