@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { afterAll } from 'vitest'
 import { createFrameReader, FRAME, frame } from '../../../../src/wire/frames.js'
 import type { RunClose, RunEvent, RunRequest } from '../../../../src/wire/run-api.js'
 
@@ -57,15 +58,20 @@ export async function startFakeDaemon(routes: FakeRoutes): Promise<FakeDaemon> {
     else playRun(socket, head, routes.run ?? (() => undefined))
   })
   await new Promise<void>((resolve) => server.listen(socketPath, resolve))
-  return {
-    socketPath,
-    stop: async () => {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-      rmSync(directory, { recursive: true, force: true })
-    },
+  const stop = async () => {
+    for (const socket of sockets) socket.destroy()
+    await new Promise((resolve) => server.close(resolve))
+    rmSync(directory, { recursive: true, force: true })
   }
+  stops.push(stop)
+  return { socketPath, stop }
 }
+
+const stops: (() => Promise<void>)[] = []
+// Of those that no test has stopped, too.
+afterAll(async () => {
+  await Promise.all(stops.map((stop) => stop()))
+})
 
 function playRun(
   socket: Socket,
