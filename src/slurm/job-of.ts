@@ -101,7 +101,18 @@ function agreed(
     throw mismatch(`the job is of uid ${uid}, the caller is uid ${process.uid}`)
   }
   one('nodeName')
-  return { jobId: one('jobId'), sluid: one('sluid'), stepId: one('stepId'), task: one('task') }
+  return { jobId: one('jobId'), sluid: one('sluid'), stepId: one('stepId'), task: taskOf(claims) }
+}
+
+/**
+ * v1 has two counts: jobacct_gather/cgroup names its directory by the task's rank in the whole step, task/cgroup its
+ * directories by its place on the node (measured, 22.05: "task_3" in cpuacct, "task_1" in devices and memory). They
+ * differ on every node but the first. The rank is what SLURM_PROCID says.
+ */
+function taskOf(claims: readonly Claim[]): number | undefined {
+  const told = claims.filter(({ says }) => says.task !== undefined)
+  const ranked = told.find(({ hierarchy }) => hierarchy === 'cpuacct') ?? told[0]
+  return ranked?.says.task
 }
 
 /**

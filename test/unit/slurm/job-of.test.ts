@@ -14,6 +14,10 @@ import { parseCgroups } from '../../../src/proc/cgroup-of.js'
 import { jobOf } from '../../../src/slurm/job-of.js'
 
 const V1 = readFileSync(join(import.meta.dirname, 'fixtures/slurm-22.05-v1-task.cgroup'), 'utf8')
+const SECOND_NODE = readFileSync(
+  join(import.meta.dirname, 'fixtures/slurm-22.05-v1-second-node.cgroup'),
+  'utf8',
+)
 const V2 = readFileSync(join(import.meta.dirname, 'fixtures/slurm-24.11-v2-task.cgroup'), 'utf8')
 const STATUS = 'State:\tS (sleeping)\nUmask:\t0022\nUid:\t1\t1\t1\t1\nGid:\t1\t1\t1\t1\nGroups:\t\n'
 
@@ -50,6 +54,13 @@ describe('jobOf', () => {
     expect(job?.cgroup.v1.get('freezer')).toBe('/slurm_n1/uid_2001/job_1/step_0')
   })
 
+  it('knows a task on a second node, whose number in the step only cpuacct tells', () => {
+    expect(node(SECOND_NODE)(2001)).toMatchObject({ jobId: 1, stepId: '0', task: 3 })
+    const combined = SECOND_NODE.replace('2:cpuacct:', '2:cpu,cpuacct:').replace('1:cpu:/\n', '')
+    expect(node(combined)(2001)).toMatchObject({ task: 3 })
+    expect(node(SECOND_NODE.replace(/^2:cpuacct:.*\n/m, ''))(2001)).toMatchObject({ task: 1 })
+  })
+
   it('knows a task of Slurm 24.11 on cgroup v2, and one of 26.05', () => {
     expect(node(V2)(2001)).toMatchObject({ jobId: 12, stepId: '0', task: 0 })
     expect(node(V2.replace('job_12', 'sEKNKTV3WPV500'))(2001)).toMatchObject({
@@ -84,13 +95,6 @@ describe('jobOf', () => {
       V1.replace(
         'freezer:/slurm_n1/uid_2001/job_1/step_0',
         'freezer:/slurm_n1/uid_2001/job_1/step_1',
-      ),
-    ],
-    [
-      'another task',
-      V1.replace(
-        'devices:/slurm_n1/uid_2001/job_1/step_0/task_0',
-        'devices:/slurm_n1/uid_2001/job_1/step_0/task_1',
       ),
     ],
     ['another user', V1.replace('cpuset:/slurm_n1/uid_2001', 'cpuset:/slurm_n1/uid_2002')],
