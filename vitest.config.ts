@@ -5,7 +5,8 @@ export default defineConfig({
   test: {
     restoreMocks: true,
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      // Some start programs: a loaded machine takes its time.
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], testTimeout: 20_000 } },
       {
         test: {
           name: 'world',
