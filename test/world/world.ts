@@ -64,7 +64,14 @@ export function as(user: User) {
 }
 
 export type Service =
-  'munged' | 'slurmctld' | `slurmd-n${1 | 2 | 3}` | 'dockerd' | 'registry' | 'registry-auth'
+  | 'munged'
+  | 'slurmctld'
+  | `slurmd-n${1 | 2 | 3}`
+  | 'dockerd'
+  | 'registry'
+  | 'registry-auth'
+  | 'mariadb'
+  | 'slurmdbd'
 
 /** Takes a service away and gives it back; see the script service. */
 export async function service(
