@@ -9,6 +9,8 @@ import type { RunId } from '../base/ids.js'
 import type { RecordsQuery, UsageRecord } from '../wire/usage-api.js'
 import { RECORD_FIELDS } from '../wire/record-fields.js'
 import { migrate } from './migrations.js'
+import { createNodeFactsTable, type NodeFactsTable } from './node-facts-table.js'
+import { createOutbox, type Outbox, type Translated } from './outbox.js'
 import { createRecordReader } from './query.js'
 import {
   fromRow,
@@ -18,6 +20,7 @@ import {
   type RecordRow,
   type Scope,
 } from './record.js'
+import { createRetention, type Retention } from './retention.js'
 
 /** What recovery needs to undo a run: paths and names of ours, written before any of them exists. */
 export interface UndoNote {
@@ -45,6 +48,11 @@ export interface Ledger {
   newest(scope: Scope, limit: number | 'running'): readonly UsageRecord[]
   /** Proves that a write reaches the disk; throws HW_LEDGER_UNAVAILABLE. */
   probe(): void
+  /** What of it the aggregator does not have yet. */
+  readonly outbox: Outbox
+  /** What of it may go. */
+  readonly retention: Retention
+  readonly nodeFacts: NodeFactsTable
   close(): void
 }
 
@@ -111,22 +119,27 @@ const COLUMNS = RECORD_FIELDS.map(column).join(', ')
 
 function createLedger(db: Database.Database, lock: Database.Database): Ledger {
   const insert = db.prepare(
-    `INSERT INTO records (${COLUMNS}, undo) VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')}, @undo)`,
+    `INSERT INTO records (${COLUMNS}, undo, change_seq)
+     VALUES (${RECORD_FIELDS.map((field) => `@${field}`).join(', ')}, @undo, @changeSeq)`,
   )
   const selectUnfinished = db.prepare(
     `SELECT ${COLUMNS}, undo FROM records WHERE state = 'RUNNING'`,
   )
   const updateOf = createUpdates(db)
+  const outbox = createOutbox(db, translated)
 
   return {
     open: (record, undo) =>
       translated(`write record ${record.id}`, () => {
-        insert.run({ ...toRow(record), undo: undo === undefined ? null : JSON.stringify(undo) })
+        const undoText = undo === undefined ? null : JSON.stringify(undo)
+        insert.run({ ...toRow(record), undo: undoText, changeSeq: outbox.nextChange() })
       }),
     change: (id, change) =>
       translated(`change record ${id}`, () => {
         const fields = Object.keys(change)
-        return fields.length > 0 && updateOf(fields).run({ ...toChange(change), id }).changes === 1
+        if (fields.length === 0) return false
+        const values = { ...toChange(change), id, changeSeq: outbox.nextChange() }
+        return updateOf(fields).run(values).changes === 1
       }),
     unfinished: () =>
       (selectUnfinished.all() as (RecordRow & { undo: string | null })[]).map(
@@ -137,6 +150,9 @@ function createLedger(db: Database.Database, lock: Database.Database): Ledger {
       ),
     ...createLookups(db),
     read: createRecordReader(db),
+    outbox,
+    retention: createRetention(db, outbox, translated),
+    nodeFacts: createNodeFactsTable(db, translated),
     probe: () =>
       translated('write to the ledger', () => {
         db.prepare(
@@ -158,7 +174,7 @@ function createUpdates(db: Database.Database) {
     const known = statements.get(assignments)
     if (known !== undefined) return known
     const statement = db.prepare(
-      `UPDATE records SET ${assignments} WHERE id = @id AND state = 'RUNNING'`,
+      `UPDATE records SET ${assignments}, change_seq = @changeSeq WHERE id = @id AND state = 'RUNNING'`,
     )
     statements.set(assignments, statement)
     return statement
@@ -191,7 +207,7 @@ function createLookups(db: Database.Database): Pick<Ledger, 'findByPrefix' | 'ne
 }
 
 /** SQLite's errors (full disk, read-only file system, corruption) as one reason code. */
-function translated<T>(attempt: string, action: () => T): T {
+const translated: Translated = (attempt, action) => {
   try {
     return action()
   } catch (thrown) {

@@ -57,6 +57,22 @@ const STEPS: readonly string[] = [
   CREATE INDEX records_job ON records (job_id, seq);
   CREATE INDEX records_created ON records (created_at);`,
   `ALTER TABLE records ADD COLUMN rule TEXT;`,
+  // What the aggregator is told: each change of the ledger has a number, and \`marks\` says up to which they are sent.
+  `ALTER TABLE records ADD COLUMN change_seq INTEGER NOT NULL DEFAULT 0;
+  UPDATE records SET change_seq = seq;
+  CREATE INDEX records_change ON records (change_seq);
+  CREATE TABLE set_aside (
+    id         TEXT PRIMARY KEY,
+    change_seq INTEGER NOT NULL,
+    said       TEXT NOT NULL,
+    since      TEXT NOT NULL
+  ) STRICT;
+  CREATE TABLE node_facts (since TEXT PRIMARY KEY, facts TEXT NOT NULL, is_sent INTEGER NOT NULL) STRICT;
+  INSERT INTO marks (name, value) VALUES
+    ('ledger', lower(hex(randomblob(16)))),
+    ('acked', '0'),
+    ('dropped', '0'),
+    ('last_change', (SELECT CAST(coalesce(max(seq), 0) AS TEXT) FROM records));`,
 ]
 
 /** Brings the schema up to date, each step in a transaction of its own; refuses a ledger of a newer version. */

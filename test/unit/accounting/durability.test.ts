@@ -69,6 +69,8 @@ describe('a ledger whose daemon is killed', () => {
 
     const reader = new Database(join(directory, 'ledger.db'), { readonly: true })
     expect(reader.pragma('integrity_check', { simple: true })).toBe('ok')
+    const twice = 'SELECT change_seq FROM records GROUP BY change_seq HAVING count(*) > 1'
+    expect(reader.prepare(twice).all()).toEqual([]) // no change's number is given twice
     reader.close()
   })
 })
