@@ -1,5 +1,6 @@
 // The catalogue: every reason code with its HTTP status, the exit status of `run`, what it means and what to do.
 // docs/reason-codes.md and `hepwrap explain` say the same words; a test holds the three together.
+import { AGGREGATOR_REASONS } from './aggregator-reasons.js'
 import { refused, type Reason } from './reason.js'
 import { RUN_REASONS } from './run-reasons.js'
 
@@ -174,6 +175,7 @@ export const REASONS = {
   ),
 
   ...RUN_REASONS,
+  ...AGGREGATOR_REASONS,
 } as const satisfies Record<string, Reason>
 
 export type ReasonCode = keyof typeof REASONS

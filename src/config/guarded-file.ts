@@ -14,6 +14,10 @@ import { HepwrapError, quote } from '../base/errors.js'
 export interface Guard {
   /** Who alone may own the file and the directories above it. */
   readonly ownerUid: number
+  /** Another who may: the program's own user, where it is not root's. */
+  readonly orOwnerUid?: number
+  /** Bits of the mode that the file itself must not have, beside writing by others. */
+  readonly forbiddenMode?: number
   /** Directories above this one are taken on trust; "/" in the product, the test's own directory in tests. */
   readonly below: string
 }
@@ -42,6 +46,7 @@ function readOpened(path: string, guard: Guard): string {
     if (!stats.isFile()) throw invalid(path, 'is not a regular file')
     if (stats.size > MAX_BYTES) throw invalid(path, `is larger than ${MAX_BYTES} bytes`)
     refuseUnsafe(path, stats, guard)
+    refuseReadable(path, stats, guard)
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(fd))
   } catch (error) {
     if (error instanceof HepwrapError) throw error
@@ -64,15 +69,21 @@ function open(path: string): number {
 
 function refuseUnsafe(path: string, stats: Stats, guard: Guard): void {
   if (stats.isSymbolicLink()) throw invalid(path, 'is a symbolic link; name the file itself')
-  if (stats.uid !== guard.ownerUid)
-    throw invalid(path, `belongs to uid ${stats.uid}, not to uid ${guard.ownerUid}`)
-  const mode = stats.mode & 0o7777
-  if ((mode & WRITABLE_BY_OTHERS) !== 0)
-    throw invalid(
-      path,
-      `can be written by others than its owner (mode ${mode.toString(8).padStart(4, '0')})`,
-    )
+  if (stats.uid !== guard.ownerUid && stats.uid !== guard.orOwnerUid)
+    throw invalid(path, `belongs to uid ${stats.uid}, not to ${ownersOf(guard)}`)
+  if ((stats.mode & WRITABLE_BY_OTHERS) !== 0)
+    throw invalid(path, `can be written by others than its owner (mode ${modeOf(stats)})`)
 }
+
+function refuseReadable(path: string, stats: Stats, { forbiddenMode = 0 }: Guard): void {
+  if ((stats.mode & forbiddenMode) !== 0)
+    throw invalid(path, `can be read by others, and holds secrets (mode ${modeOf(stats)})`)
+}
+
+const ownersOf = ({ ownerUid, orOwnerUid = ownerUid }: Guard): string =>
+  orOwnerUid === ownerUid ? `uid ${ownerUid}` : `uid ${ownerUid} or ${orOwnerUid}`
+
+const modeOf = ({ mode }: Stats): string => (mode & 0o7777).toString(8).padStart(4, '0')
 
 /** "/a", "/a/b" for "/a/b/c"; those below `top`, and `top` itself. */
 function directoriesAbove(path: string, top: string): string[] {

@@ -7,6 +7,9 @@
 //   otherwise       each record is written unless the same or a later change of it is known; acked = max(acked, upto).
 // A batch without `ledger` (by hand, or of another source) has no range; its records are idempotent by id alone: RUNNING
 // never replaces a state that is final, all else replaces what differs.
+// Refusals: HW_BATCH_INVALID (400: this batch never, halve it), HW_BATCH_TOO_LARGE (413), HW_NODE_MISMATCH (403),
+// HW_NOT_OPERATOR (403), the four of credentials (401); HW_AGGREGATOR_BUSY, HW_STORE_UNAVAILABLE and HW_MUNGE_UNAVAILABLE (503:
+// again, after Retry-After).
 import { Type, type Static } from '@sinclair/typebox'
 import type { UsageRecord } from './usage-api.js'
 

@@ -7,7 +7,7 @@ import { VERSION } from '../../../src/base/version.js'
 
 const root = join(import.meta.dirname, '../../..')
 const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((path) => path.endsWith('.ts') && !/^base\/(?:run-)?reasons\.ts$/.test(path))
+  .filter((path) => path.endsWith('.ts') && !/^base\/(?:run-|aggregator-)?reasons\.ts$/.test(path))
   .map((path) => readFileSync(join(root, 'src', path), 'utf8'))
   .join('\n')
 

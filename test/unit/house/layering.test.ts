@@ -36,6 +36,8 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   daemon:
     'wire config proc identity slurm plan rules policy signature cgroup engine accounting run',
   store: 'wire!',
+  trust: 'config',
+  upstream: 'trust',
   cli: 'wire!',
 }
 
