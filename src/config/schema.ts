@@ -1,9 +1,18 @@
 // hepwrapd.toml: every key with its type, its default and, for messages, what it must be. CONTRACT.md names the keys.
 // Sections and keys keep the file's own spelling, so that config.node.state_dir is found by a search for either.
-import { Type, type Static, type TSchema } from '@sinclair/typebox'
+import { Type, type Static } from '@sinclair/typebox'
 import { policyGroup, PolicyTable, RuleTable } from './policy-keys.js'
 import type { PolicyLayer } from './policy-layers.js'
-import { count, oneOf, flag, PATH, PATH_EXPECTED } from './value-types.js'
+import {
+  count,
+  oneOf,
+  flag,
+  PATH,
+  PATH_EXPECTED,
+  section,
+  text,
+  type Frozen,
+} from './value-types.js'
 
 // sun_path holds 108 bytes with the closing NUL.
 const SOCKET_PATH_BYTES = 107
@@ -13,17 +22,12 @@ const RUN_DIR_BYTES = 64
 const ASCII_PATH = '^(/(?!\\.{1,2}(/|$))[!-.0-~]+)+$'
 const NAME = '^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$'
 
-/** `expects` completes "must be …" in a message. */
-const text = (expects: string, fallback: string, rule: { pattern?: string; maxLength?: number }) =>
-  Type.String({ ...rule, expects, default: fallback })
 const path = (fallback: string) => text(PATH_EXPECTED, fallback, { pattern: PATH, maxLength: 4095 })
 const shortPath = (fallback: string, maxLength: number) =>
   text(`${PATH_EXPECTED}, in ASCII, of at most ${maxLength} bytes`, fallback, {
     pattern: ASCII_PATH,
     maxLength,
   })
-const section = <T extends Record<string, TSchema>>(keys: T) =>
-  Type.Object(keys, { additionalProperties: false, expects: 'a table', default: {} })
 
 export const DaemonConfigSchema = section({
   node: section({
@@ -73,12 +77,6 @@ export const DaemonConfigSchema = section({
     token_file: text('an absolute path, or empty', '', { pattern: `^$|${PATH}` }),
   }),
 })
-
-type Frozen<T> = T extends readonly (infer Item)[]
-  ? readonly Frozen<Item>[]
-  : T extends object
-    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
-    : T
 
 export type DaemonSections = Omit<
   Static<typeof DaemonConfigSchema>,
