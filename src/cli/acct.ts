@@ -1,99 +1,93 @@
-// `hepwrap acct`: accounting records. They stream through: never are all of them in memory.
-import { systemClock } from '../base/clock.js'
+// `hepwrap acct`: accounting records, of this node or of all. They stream through: never are all of them in memory.
 import { HepwrapError, quote } from '../base/errors.js'
-import { parseJobId } from '../base/ids.js'
 import type { UsageRecord } from '../wire/usage-api.js'
+import { planQuery, RECORD_FILTERS, splitForLedger } from './acct-filter.js'
+import { AGGREGATOR_OPTIONS, findAggregator, type Aggregator } from './aggregator.js'
 import { readLines } from './daemon-api.js'
 import { printHelp } from './help.js'
-import { invalid } from './option-values.js'
-import type { OptionSpec } from './options.js'
-import { print } from './print.js'
-import { FORMATS } from './record-formats.js'
-import { parseTimePoint } from './time-point.js'
-import { parseVerbLine, refuseOperands, type VerbLine } from './verb-line.js'
+import { LISTING_OPTIONS, planListing, printFields, printRows } from './listing.js'
+import { ACCT_FIELDS, ALL_FIELDS, TABLE_FIELDS } from './record-fields.js'
+import { parseVerbLine, refuseOperands } from './verb-line.js'
 
-const OPTIONS: readonly OptionSpec[] = [
-  { name: 'job', short: 'j', takesValue: true },
-  { name: 'user', short: 'u', takesValue: true },
-  { name: 'since', short: 'S', takesValue: true },
-  { name: 'until', short: 'E', takesValue: true },
-  { name: 'state', short: 's', takesValue: true },
-  { name: 'image', takesValue: true },
-  { name: 'format', short: 'f', takesValue: true },
-]
+const FIELDS = { known: ACCT_FIELDS, table: TABLE_FIELDS, whole: ALL_FIELDS }
 
 export async function acct(args: readonly string[], config: string | undefined): Promise<number> {
-  const line = await parseVerbLine(args, config, OPTIONS)
+  const line = await parseVerbLine(args, config, [
+    ...RECORD_FILTERS,
+    ...LISTING_OPTIONS,
+    ...AGGREGATOR_OPTIONS,
+    { name: 'local', takesValue: false },
+    { name: 'allusers', short: 'a', takesValue: false },
+  ])
   if (line.help) return printHelp('acct')
+  if (line.has('helpformat')) return printFields(FIELDS)
   refuseOperands('acct', line)
-  const name = line.value('format') ?? 'table'
-  const format = Object.hasOwn(FORMATS, name) ? FORMATS[name]?.() : undefined
-  if (format === undefined) {
-    throw invalid('--format', name, `must be one of ${Object.keys(FORMATS).join(', ')}`)
-  }
-  const path = `/v1/records?${planQuery(line).toString()}`
-  let text = format.head
-  for await (const record of readLines(line.socketPath, path)) {
-    text += format.row(parseRecord(record))
-    if (text.length < PRINT_CHARACTERS) continue
-    await print(text)
-    text = ''
-  }
-  await print(text + format.tail())
+  const query = planQuery(line)
+  const layout = planListing(line, FIELDS)
+  if (line.has('local')) refuseBoth(line.value('aggregator'))
+  const aggregator = line.has('local') ? undefined : await findAggregator(line)
+  if (line.has('allusers')) await refuseToOthers(aggregator)
+  await printRows(
+    layout,
+    aggregator === undefined
+      ? readLedger(line.socketPath, query)
+      : orLocally(readRecords(aggregator, query)),
+  )
   return 0
 }
 
-const PRINT_CHARACTERS = 64 * 1024
-
-const JOB_LIST = /^\d{1,10}(,\d{1,10}){0,99}$/
-
-function planQuery(line: VerbLine): URLSearchParams {
-  const query = new URLSearchParams()
-  const nowMs = systemClock.nowMs()
-  const add = (name: string, parse: (value: string) => string) => {
-    const value = line.value(name)
-    if (value === '') throw invalid(`--${name}`, value, 'is empty')
-    if (value !== undefined) query.set(name, parse(value))
+/** Where the aggregator is down, its nodes still know their own. */
+async function* orLocally(records: AsyncIterable<UsageRecord>): AsyncGenerator<UsageRecord> {
+  try {
+    yield* records
+  } catch (error) {
+    if (!(error instanceof HepwrapError) || error.code !== 'HW_AGGREGATOR_DOWN') throw error
+    const text = `${error.message}; "hepwrap acct --local" shows what this node itself knows`
+    throw new HepwrapError(error.code, text, { cause: error })
   }
-  add('job', parseJobs)
-  add('user', (value) => value)
-  add('since', (value) => parseTimePoint('--since', value, nowMs))
-  add('until', (value) => parseTimePoint('--until', value, nowMs))
-  add('state', parseState)
-  add('image', (value) => value)
-  return query
 }
 
-function parseJobs(value: string): string {
-  const isList =
-    JOB_LIST.test(value) && value.split(',').every((id) => parseJobId(id) !== undefined)
-  if (isList) return value
-  throw invalid('--job', value, 'not a job id, nor a list like 41,42')
+function refuseBoth(url: string | undefined): void {
+  if (url === undefined) return
+  throw new HepwrapError('HW_USAGE', `--local and --aggregator ${quote(url)}: choose one`)
 }
 
-// sacct's short forms beside our words; keyed by the word so that a new state cannot be forgotten.
-const STATES: Readonly<Record<UsageRecord['state'], string>> = {
-  RUNNING: 'R',
-  COMPLETED: 'CD',
-  FAILED: 'F',
-  CANCELLED: 'CA',
-  TIMEOUT: 'TO',
-  OUT_OF_MEMORY: 'OOM',
-  NODE_FAIL: 'NF',
-  REFUSED: '',
+async function refuseToOthers(aggregator: Aggregator | undefined): Promise<void> {
+  const mayReadAll =
+    aggregator === undefined
+      ? process.getuid?.() === 0
+      : (await aggregator.ask<{ operator: boolean }>('GET', '/v1/whoami')).operator
+  if (mayReadAll) return
+  throw new HepwrapError(
+    'HW_ROOT_ONLY',
+    `--allusers: other users' records are for ${aggregator === undefined ? 'root' : 'operators'} alone`,
+  )
 }
 
-function parseState(value: string): string {
-  const word = value.toUpperCase()
-  for (const [state, short] of Object.entries(STATES))
-    if (word === state || word === short) return state
-  throw invalid('--state', value, `must be one of ${Object.keys(STATES).join(', ')}`)
+/** Records at the aggregator, as they come. */
+export async function* readRecords(
+  aggregator: Aggregator,
+  query: URLSearchParams,
+): AsyncGenerator<UsageRecord> {
+  for await (const text of aggregator.lines(`/v1/records?${query.toString()}`))
+    yield parseRecord(text)
+}
+
+async function* readLedger(
+  socketPath: string,
+  whole: URLSearchParams,
+): AsyncGenerator<UsageRecord> {
+  const { query, isWanted } = splitForLedger(whole)
+  for await (const text of readLines(socketPath, `/v1/records?${query.toString()}`)) {
+    const record = parseRecord(text)
+    if (isWanted(record)) yield record
+  }
 }
 
 function parseRecord(text: string): UsageRecord {
   try {
     return JSON.parse(text) as UsageRecord
   } catch {
-    throw new HepwrapError('HW_INTERNAL', `hepwrapd sent what is no record: ${quote(text, 80)}`)
+    throw new HepwrapError('HW_INTERNAL', `what came is no record: ${quote(text, 80)}`)
   }
 }

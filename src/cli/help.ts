@@ -12,6 +12,8 @@ Docker images under Slurm: as you, inside your job, with an exact record of each
   stop       end containers: SIGTERM, a grace, SIGKILL
   kill       send containers a signal
   acct       accounting records
+  report     what users, accounts, images used: runs, cpu hours, memory, io, efficiency
+  page       a link to the aggregator's page, for a browser
   doctor     is this node fit? (root)
   policy     what the site allows a user, and why (root)
   explain    what a reason code means and what to do
@@ -85,15 +87,51 @@ Sends a signal, SIGKILL by default. ID: at least 4 characters of it, or the cont
 `,
   acct: `Usage: hepwrap acct [OPTIONS]
 
-Prints accounting records, oldest first: your own; of all users for root.
+Prints accounting records, oldest first: your own; of all users for operators (at the node: root). From the aggregator where
+one is configured, else from this node's ledger. The words are sacct's.
 
   -j, --job JOB[,JOB...]
-  -u, --user USER
-  -S, --since TIME    2026-01-31, 2026-01-31T12:00[:05], RFC 3339, now, now-7days, today
-  -E, --until TIME
-  -s, --state STATE   RUNNING COMPLETED FAILED CANCELLED TIMEOUT OUT_OF_MEMORY NODE_FAIL REFUSED
-      --image GLOB    like 'registry.example/atlas/*'
-  -f, --format table|json|csv|parsable
+  -u, --user USER[,...]    also --uid; names may be globs: * and ?
+  -A, --account ACCOUNT[,...]
+  -N, --node NODE[,...]    also --nodelist
+  -M, --cluster CLUSTER[,...]
+  -r, --partition PARTITION[,...]
+      --image GLOB[,...]   like 'registry.example/atlas/*'
+  -s, --state STATE[,...]  RUNNING COMPLETED FAILED CANCELLED TIMEOUT OUT_OF_MEMORY NODE_FAIL REFUSED
+  -S, --since TIME         also --starttime: 2026-01-31, 2026-01-31T12:00[:05], RFC 3339, now, now-7days, today
+  -E, --until TIME         also --endtime
+  -a, --allusers           everybody's, or a refusal: what operators get anyway
+
+  -o, --format FIELD[%WIDTH][,...]   --helpformat lists them; "%-WIDTH" for text to the left
+      --format table|json|csv|parsable   all fields of the record, but for table
+  -P, --parsable2          "|" between fields, nothing cut
+      --json, --csv
+  -n, --noheader
+  -e, --helpformat         the fields that --format takes
+
+      --local              this node's ledger
+      --aggregator URL     in place of HEPWRAP_AGGREGATOR and [accounting] of the hepwrapd.toml
+      --token-file FILE    a token in place of MUNGE; HEPWRAP_TOKEN_FILE
+      --ca-file FILE       who vouches for the aggregator's certificate; HEPWRAP_CA_FILE
+`,
+  report: `Usage: hepwrap report [users|accounts|images|nodes|clusters|states|total] [OPTIONS]
+
+Sums over containers that have ended: your own; everybody's for operators. Several with commas: users,images. A run counts in
+the hour (UTC) in which it ended, so --since and --until are rounded down to the hour.
+
+      --by hour|day|week|month   also by periods (UTC)
+      --top N                    the N with the most of --sort, within each period
+      --sort cpu|runs|failed|alloc|memory|io|wall   default with --top: cpu
+  -u, -A, -N, -M, -s, -S, -E, --image       as of hepwrap acct
+  -o, --format, -P, --json, --csv, -n, -e   as of hepwrap acct; json and csv have exact sums
+      --aggregator, --token-file, --ca-file as of hepwrap acct
+
+Columns: runs, failed (also TIMEOUT, OUT_OF_MEMORY, NODE_FAIL), refused by policy; CPU hours used; hours from start to end;
+GiB of peak memory x hours; bytes read and written; efficiency = CPU time used / CPUs x elapsed time.
+`,
+  page: `Usage: hepwrap page [--aggregator URL] [--token-file FILE] [--ca-file FILE]
+
+Prints a link to the aggregator's page that signs a browser in as you. It is good once, and for a short time.
 `,
   doctor: `Usage: hepwrap doctor [--json]
 

@@ -13,6 +13,8 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   stop: async () => (await import('./stop.js')).stop,
   kill: async () => (await import('./stop.js')).kill,
   acct: async () => (await import('./acct.js')).acct,
+  report: async () => (await import('./report.js')).report,
+  page: async () => (await import('./page.js')).page,
   doctor: async () => (await import('./doctor.js')).doctor,
   policy: async () => (await import('./policy.js')).policy,
   explain: async () => (await import('./explain.js')).explain,

@@ -8,6 +8,8 @@ export interface OptionSpec {
   /** One letter. */
   readonly short?: string
   readonly takesValue: boolean
+  /** The option that this one is another word for. */
+  readonly means?: string
   /** Never what somebody may have meant. */
   readonly unwanted?: true
 }
@@ -59,7 +61,8 @@ function parseLong(word: string, rest: string[], table: readonly OptionSpec[]): 
   const written = equals < 0 ? word : word.slice(0, equals)
   const spec = table.find(({ name }) => `--${name}` === written)
   if (spec === undefined) throw unknownOption(written, table)
-  const { name, takesValue } = spec
+  const { takesValue } = spec
+  const name = spec.means ?? spec.name
   if (equals >= 0) return { name, value: word.slice(equals + 1) }
   return { name, value: takesValue ? takeValue(written, rest) : undefined }
 }
@@ -71,7 +74,8 @@ function parseShorts(word: string, rest: string[], table: readonly OptionSpec[])
     const letter = word.charAt(at)
     const spec = table.find(({ short }) => short === letter)
     if (spec === undefined) throw unknownOption(`-${letter}`, table)
-    const { name, takesValue } = spec
+    const { takesValue } = spec
+    const name = spec.means ?? spec.name
     const behind = word.slice(at + 1)
     if (behind.startsWith('=')) return [...given, { name, value: behind.slice(1) }]
     if (takesValue) {

@@ -5,6 +5,8 @@ import { findSocket } from './socket-path.js'
 
 export interface VerbLine {
   readonly socketPath: string
+  /** The hepwrapd.toml that was named. */
+  readonly configPath: string | undefined
   readonly operands: readonly string[]
   readonly help: boolean
   /** The last value given. */
@@ -29,8 +31,10 @@ export async function parseVerbLine(
     const option = options.findLast((candidate) => candidate.name === name)
     return option !== undefined && parseSwitch(option)
   }
+  const configPath = value('config') ?? config
   return {
-    socketPath: await findSocket(value('config') ?? config),
+    socketPath: await findSocket(configPath),
+    configPath,
     operands,
     help: has('help'),
     value,

@@ -711,7 +711,7 @@ describe('what the client loads', () => {
       'doctor',
       'explain',
       'stop',
-      'record-formats',
+      'record-fields',
     ]) {
       expect(client.sources.run).not.toContain(`cli/${verb}.ts`)
       expect(client.sources.verbs).toContain(`cli/${verb}.ts`)

@@ -118,7 +118,7 @@ describe('hepwrap', () => {
       stderr: '',
     })
     const { stdout } = await alone('--help')
-    const verbs = 'run images ps stop kill acct doctor explain configure clean'.split(' ')
+    const verbs = 'run images ps stop kill acct report page doctor explain configure clean'.split(' ')
     const helps = await Promise.all(verbs.map((verb) => alone(verb, '--help')))
     for (const [index, verb] of verbs.entries()) {
       expect(stdout).toMatch(new RegExp(`^ {2}${verb} `, 'm'))
@@ -148,7 +148,7 @@ describe('hepwrap', () => {
     ],
     [
       ['acct', '--format', 'xml'],
-      'hepwrap: --format "xml": must be one of table, json, csv, parsable (HW_OPTION_INVALID)\n',
+      'hepwrap: --format "xml": must be one of table, json, csv, parsable, or a list of fields (HW_OPTION_INVALID)\n',
     ],
     [['acct', '--user='], 'hepwrap: --user "": is empty (HW_OPTION_INVALID)\n'],
     [
@@ -272,8 +272,8 @@ describe('acct', () => {
     expect(asked).toEqual(['GET /v1/records?'])
     expect(status).toBe(0)
     expect(stdout.split('\n')).toEqual([
-      'ID           JobID          User       Account    Node       Image                    State         ExitCode Start                   Elapsed    CPUTime MaxMem Reason',
-      '0123456789ab 42.0           alice      atlas      n1         registry.example/atlas/+ COMPLETED          0:0 2026-01-31T12:00:01Z 2-01:01:05   00:01:02   1.5G',
+      'ID           JobID          User       Account    Node       Image                    State         ExitCode Start                   Elapsed     TotalCPU MaxMem Reason',
+      '0123456789ab 42.0           alice      atlas      n1         registry.example/atlas/+ COMPLETED          0:0 2026-01-31T12:00:01Z 2-01:01:05    01:02.500   1.5G',
       '',
     ])
   })

@@ -12,7 +12,8 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  * - slurm: the job table keeps the prolog's words as wire has them.
  * - signature: is younger than DESIGN; keys are files that only root may have written (config).
  * - run: the configuration's type, never its loading.
- * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only.
+ * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only; upstream, loaded
+ *   by the verbs that ask the aggregator.
  * - daemon: of kernel only who has hung up, of the connections that are held and not read.
  */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
@@ -38,7 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   store: 'wire!',
   trust: 'config',
   upstream: 'trust',
-  cli: 'wire!',
+  cli: 'wire! upstream',
 }
 
 /** Single files of a room that another may import at run time where the table grants it types only. */
