@@ -27,7 +27,14 @@ export function parseDaemonConfig(text: string, file: string, host = hostname())
 }
 
 /** Rules between keys, checked once every key is sound by itself. */
-function* crossFaults({ accounting, node, engine }: DaemonSections): Generator<Fault> {
+function* crossFaults(sections: DaemonSections): Generator<Fault> {
+  const { accounting, node, engine, metrics } = sections
+  const port = Number(metrics.listen.split(':').at(-1))
+  if (metrics.listen !== '' && (port < 1 || port > 65_535))
+    yield {
+      path: ['metrics', 'listen'],
+      text: `must end in a port from 1 to 65535 (${quote(metrics.listen)})`,
+    }
   if (accounting.aggregator !== '' && accounting.auth === 'token' && accounting.token_file === '')
     yield {
       path: ['accounting', 'token_file'],

@@ -44,6 +44,8 @@ export const DaemonConfigSchema = section({
     start_timeout_s: count(1, 3600, 60),
     /** Between SIGTERM and SIGKILL, where the user names no --stop-timeout. */
     stop_timeout_s: count(0, 3600, 10),
+    /** HEPscore23 of the whole node; 0: not known. */
+    hepscore: Type.Number({ minimum: 0, maximum: 1e6, expects: 'a number from 0 up', default: 0 }),
   }),
   engine: section({
     socket: shortPath('/run/docker.sock', SOCKET_PATH_BYTES),
@@ -75,6 +77,16 @@ export const DaemonConfigSchema = section({
     }),
     auth: oneOf(['munge', 'token'], 'munge'),
     token_file: text('an absolute path, or empty', '', { pattern: `^$|${PATH}` }),
+    ca_file: text('an absolute path, or empty', '', { pattern: `^$|${PATH}` }),
+    /** Records that are sent, and ended before, go. */
+    keep_days: count(1, 36_500, 400),
+    /** At that size, the oldest go sooner. */
+    max_ledger_mb: count(1, 1_000_000, 1024),
+  }),
+  metrics: section({
+    listen: text('ADDRESS:PORT, like "127.0.0.1:7781", or empty', '', {
+      pattern: '^$|^([0-9A-Za-z.-]+|\\[[0-9A-Fa-f:.]+\\]):[0-9]{1,5}$',
+    }),
   }),
 })
 

@@ -9,6 +9,7 @@ import type { DaemonConfig } from '../config/schema.js'
 import { createDockerEngine } from '../engine/docker-engine.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
+import { createBookkeeping, type Bookkeeping } from './bookkeeping.js'
 import { readPublicKeys } from './public-keys.js'
 import { createImageStore } from '../run/image-store.js'
 import { createLiveRuns } from '../run/live-runs.js'
@@ -22,6 +23,7 @@ import { createJobTable } from '../slurm/job-table.js'
 export interface Daemon extends RunDeps {
   /** From now on new runs are refused. */
   beginStop(): void
+  readonly bookkeeping: Bookkeeping
 }
 
 const ENGINE_FACTS_TTL_MS = 60_000
@@ -56,6 +58,7 @@ export function compose(config: DaemonConfig): Daemon {
       onKeepFailed: (error) => log.warn({ err: error }, 'a signature could not be kept'),
     }),
     live,
+    bookkeeping: createBookkeeping(config),
     jobs: createJobTable(join(runDir, 'jobs'), { clock, warn: (message) => log.warn(message) }),
     orphans: createOrphanReaper(engine, live, log),
     refusals: createRefusalBudget(clock),

@@ -7,6 +7,7 @@ import { asHepwrapError, HepwrapError, quote } from '../base/errors.js'
 import { VERSION } from '../base/version.js'
 import { DEFAULT_CONFIG_PATH, loadDaemonConfig } from '../config/load.js'
 import { recover } from '../run/recover.js'
+import { openAggregator } from './bookkeeping.js'
 import { compose, type Daemon } from './compose.js'
 import { readPublicKeys } from './public-keys.js'
 import { buildServer } from './server.js'
@@ -32,6 +33,7 @@ export async function daemonMain(args: readonly string[]): Promise<number | unde
     const config = loadDaemonConfig(path)
     if (options['check-config'] === true) {
       readPublicKeys(config)
+      openAggregator(config)?.close()
       return say(`${path}: ok\n`)
     }
     if (process.getuid?.() !== 0)
@@ -89,6 +91,7 @@ async function serve(daemon: Daemon): Promise<void> {
     setInterval(() => void daemon.orphans.sweep(), ORPHAN_CONTAINERS_MS),
   ]
   log.info({ socket: config.node.socket, version: VERSION, pid: process.pid }, 'hepwrapd listens')
+  daemon.bookkeeping.start(daemon)
 
   const stop = async (signal: string) => {
     if (daemon.isStopping()) return
@@ -102,6 +105,7 @@ async function serve(daemon: Daemon): Promise<void> {
     watches.forEach((watch) => clearInterval(watch))
     server.server.closeAllConnections()
     await server.close()
+    await daemon.bookkeeping.stop() // after the last record is closed
     daemon.ledger.close()
     log.info('stopped')
     process.exit(0)

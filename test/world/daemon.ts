@@ -13,7 +13,15 @@ interface Table {
 }
 export type ConfigOverrides = Partial<
   Record<
-    'node' | 'engine' | 'slurm' | 'images' | 'mounts' | 'policy' | 'limits' | 'accounting',
+    | 'node'
+    | 'engine'
+    | 'slurm'
+    | 'images'
+    | 'mounts'
+    | 'policy'
+    | 'limits'
+    | 'accounting'
+    | 'metrics',
     Table
   >
 > & {
@@ -116,6 +124,7 @@ function testConfig(directory: string, runDirectory: string, node: string): Sect
     policy: {},
     limits: {},
     accounting: {},
+    metrics: {},
   }
 }
 

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import ts from 'typescript'
 
 const root = join(import.meta.dirname, '../../..')
-const ROOMS = ['base', 'wire', 'accounting']
+const ROOMS = ['base', 'wire', 'config', 'trust', 'upstream', 'accounting']
 
 /** A directory with the rooms as JavaScript, in which programs may import "./accounting/ledger.js". The caller removes it. */
 export function buildRooms(): string {

@@ -41,7 +41,8 @@ describe('a sound file', () => {
         requests_per_second: 64,
         requests_burst: 512,
       },
-      accounting: { aggregator: '', auth: 'munge' },
+      accounting: { aggregator: '', auth: 'munge', keep_days: 400, max_ledger_mb: 1024 },
+      metrics: { listen: '' },
     })
     expect(config.layers).toEqual([{ name: '[policy]', match: undefined, settings: new Map() }])
     expect(Object.isFrozen(config.node)).toBe(true)
@@ -114,6 +115,14 @@ describe('a faulty file is refused with file, line and key', () => {
     ['[accounting]\naggregator = "acct:7780"\n', 'f.toml:2: accounting.aggregator'],
     ['[accounting]\naggregator = "http://u:p@acct"\n', 'f.toml:2: accounting.aggregator'],
     ['[accounting]\naggregator = "http://a"\nauth = "token"\n', 'accounting.token_file: must name'],
+    ['[accounting]\nca_file = "ca.pem"\n', 'f.toml:2: accounting.ca_file'],
+    ['[accounting]\nkeep_days = 0\n', 'a whole number from 1 to 36500 (0)'],
+    ['[accounting]\nmax_ledger_mb = "1g"\n', 'f.toml:2: accounting.max_ledger_mb'],
+    ['[metrics]\nlisten = 7781\n', 'f.toml:2: metrics.listen: must be ADDRESS:PORT'],
+    ['[metrics]\nlisten = "7781"\n', '("7781")'],
+    ['[metrics]\nlisten = "localhost:99999"\n', 'must end in a port from 1 to 65535'],
+    ['[node]\nhepscore = -1\n', 'f.toml:2: node.hepscore: must be a number from 0 up (-1)'],
+    ['[node]\nhepscore = nan\n', '(NaN)'],
     ['[node]\nname = \n', 'f.toml:2: '],
     ['[node]\nname = "a"\nname = "b"\n', 'f.toml:3: '],
     ['[node]\n__proto__ = {a = 1}\n', 'f.toml:'],

@@ -32,10 +32,10 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   mounts: 'kernel plan! identity proc config',
   cgroup: 'slurm proc kernel',
   engine: 'plan wire!',
-  accounting: 'wire',
+  accounting: 'wire upstream',
   run: 'wire kernel proc identity slurm plan rules policy signature! mounts cgroup engine accounting! config!',
   daemon:
-    'wire config proc identity slurm plan rules policy signature cgroup engine accounting run',
+    'wire config proc identity slurm plan rules policy signature cgroup engine upstream accounting run',
   store: 'wire!',
   trust: 'config',
   upstream: 'trust',
