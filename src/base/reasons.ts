@@ -2,6 +2,7 @@
 // docs/reason-codes.md and `hepwrap explain` say the same words; a test holds the three together.
 import { AGGREGATOR_REASONS } from './aggregator-reasons.js'
 import { refused, type Reason } from './reason.js'
+import { REPORT_REASONS } from './report-reasons.js'
 import { RUN_REASONS } from './run-reasons.js'
 
 export const REASONS = {
@@ -176,6 +177,7 @@ export const REASONS = {
 
   ...RUN_REASONS,
   ...AGGREGATOR_REASONS,
+  ...REPORT_REASONS,
 } as const satisfies Record<string, Reason>
 
 export type ReasonCode = keyof typeof REASONS

@@ -59,7 +59,7 @@ async function refuseToOthers(aggregator: Aggregator | undefined): Promise<void>
       : (await aggregator.ask<{ operator: boolean }>('GET', '/v1/whoami')).operator
   if (mayReadAll) return
   throw new HepwrapError(
-    'HW_ROOT_ONLY',
+    aggregator === undefined ? 'HW_ROOT_ONLY' : 'HW_NOT_OPERATOR',
     `--allusers: other users' records are for ${aggregator === undefined ? 'root' : 'operators'} alone`,
   )
 }

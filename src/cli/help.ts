@@ -13,6 +13,7 @@ Docker images under Slurm: as you, inside your job, with an exact record of each
   kill       send containers a signal
   acct       accounting records
   report     what users, accounts, images used: runs, cpu hours, memory, io, efficiency
+  reconcile  containers beside Slurm's own accounting (sacct)
   page       a link to the aggregator's page, for a browser
   doctor     is this node fit? (root)
   policy     what the site allows a user, and why (root)
@@ -128,6 +129,28 @@ the hour (UTC) in which it ended, so --since and --until are rounded down to the
 
 Columns: runs, failed (also TIMEOUT, OUT_OF_MEMORY, NODE_FAIL), refused by policy; CPU hours used; hours from start to end;
 GiB of peak memory x hours; bytes read and written; efficiency = CPU time used / CPUs x elapsed time.
+`,
+  reconcile: `Usage: hepwrap reconcile --since TIME [--until TIME] [OPTIONS]
+
+Compares the containers of each job step with what "sacct --json" says of that step: an operator those of all users, others
+their own. Exit status: 0 all agree, 1 something does not, 125 it could not be found out.
+
+  -S, --since TIME, -E, --until TIME   as of hepwrap acct; until: now
+      --tolerance PERCENT  5% by default; differences of CPU time up to a second are none
+  -M, --cluster CLUSTER    that of sacct's answer by default
+      --sacct FILE|-       the output of "sacct --json --duplicates --allusers …" in place of running it
+  -o, --format, -P, --csv, --json, -n, -e   as of hepwrap acct
+      --aggregator, --token-file, --ca-file as of hepwrap acct
+
+Findings, the worst first:
+  other-user         records name another user than the job has in Slurm
+  other-account      … another account
+  unknown-job        Slurm knows no such job
+  unknown-step       Slurm knows the job, but no such step
+  open-record        the record was never closed, and its step has ended
+  missing-record     a step that ran hepwrap (srun hepwrap run) has fewer records than tasks
+  cpu-above-step     containers used more CPU time than Slurm counted for their step
+  memory-above-step  a container held more memory than its step was given
 `,
   page: `Usage: hepwrap page [--aggregator URL] [--token-file FILE] [--ca-file FILE]
 

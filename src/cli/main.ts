@@ -14,6 +14,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   kill: async () => (await import('./stop.js')).kill,
   acct: async () => (await import('./acct.js')).acct,
   report: async () => (await import('./report.js')).report,
+  reconcile: async () => (await import('./reconcile.js')).reconcile,
   page: async () => (await import('./page.js')).page,
   doctor: async () => (await import('./doctor.js')).doctor,
   policy: async () => (await import('./policy.js')).policy,
@@ -27,7 +28,7 @@ export async function main(argv: readonly string[]): Promise<number> {
   const fail = (thrown: unknown): number => {
     const { code, message } = asHepwrapError(thrown)
     say(message, code)
-    return word === 'run' ? REASONS[code].exit : 1
+    return word === 'run' || word === 'reconcile' ? REASONS[code].exit : 1
   }
   process.once('uncaughtException', (error) => process.exit(fail(error)))
   try {

@@ -312,7 +312,7 @@ describe('which records', () => {
     const { status, stderr } = await ask(['-a'], env)
     expect({ status, asked }).toEqual({ status: 1, asked: ['GET /v1/whoami'] })
     expect(stderr).toBe(
-      "hepwrap: --allusers: other users' records are for operators alone (HW_ROOT_ONLY)\n",
+      "hepwrap: --allusers: other users' records are for operators alone (HW_NOT_OPERATOR)\n",
     )
   })
 })
