@@ -119,7 +119,7 @@ export interface Store {
     readonly clusters?: readonly string[]
     readonly nodes?: readonly string[]
   }): Promise<readonly NodeRow[]>
-  /** By time of creation, then id. */
+  /** By time of creation, then of arrival. */
   records(
     filter: RecordsFilter,
     scope: StoreScope,

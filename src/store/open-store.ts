@@ -1,0 +1,16 @@
+// From the store's URL to the store.
+import { HepwrapError, quote } from '../base/errors.js'
+import { openSqliteStore } from './sqlite/sqlite-store.js'
+import type { Store } from './store.js'
+
+/** `sqlite:/path`. Throws HW_STORE_UNAVAILABLE where it cannot be opened, HW_CONFIG_INVALID for another URL. */
+export async function openStore(url: string): Promise<Store> {
+  const path = /^sqlite:(?:\/\/)?(\/.*[^/])$/.exec(url)?.[1]
+  if (path !== undefined) return openSqliteStore(path)
+  throw new HepwrapError(
+    'HW_CONFIG_INVALID',
+    `store url ${quote(withoutPassword(url))} is not sqlite:/PATH`,
+  )
+}
+
+const withoutPassword = (url: string): string => url.replace(/^([^/]*\/\/[^/]*?):.*@/, '$1:…@')
