@@ -40,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   store: 'wire',
   trust: 'config',
   upstream: 'trust',
+  page: 'wire!',
   reports: 'wire!',
   cli: 'wire! upstream reports',
 }
@@ -136,6 +137,7 @@ describe('the layering table', () => {
 describe('foreign packages stay in their room', () => {
   it.each([
     ['koffi', /^kernel\//],
+    ['@observablehq/plot', /^page\//],
     ['dockerode', /^engine\//],
     ['better-sqlite3', /^accounting\/|^store\/sqlite\//],
     ['fastify', /^(?:daemon|aggregator)\//],
