@@ -48,10 +48,13 @@ async function removeWhile(
   return total
 }
 
-async function dropWhile(isTooLarge: () => boolean, { ledger, log }: KeeperParts): Promise<void> {
+async function dropWhile(
+  isTooLarge: () => boolean,
+  { ledger, clock, log }: KeeperParts,
+): Promise<void> {
   const dropped: string[] = []
   while (isTooLarge()) {
-    const ids = ledger.retention.dropUnsent()
+    const ids = ledger.retention.dropUnsent(rfc3339(clock.nowMs()))
     if (ids.length === 0) break // only runs that go on
     dropped.push(...ids)
     await nextTurn()
@@ -60,7 +63,7 @@ async function dropWhile(isTooLarge: () => boolean, { ledger, log }: KeeperParts
     log.error(
       {
         dropped: dropped.length,
-        ever: ledger.retention.dropped(),
+        ever: ledger.retention.dropped().count,
         first: dropped.slice(0, NAMED),
       },
       'the ledger is full: its oldest records were dropped before the aggregator had them',

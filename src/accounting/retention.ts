@@ -25,9 +25,9 @@ export interface Retention {
   /** Removes rows that have ended and are sent. */
   removeSent(page: RemovalPage): RemovedPage
   /** Removes rows that have ended and are not sent, the oldest first; their ids, for the log. */
-  dropUnsent(): readonly string[]
-  /** How many records were ever dropped unsent. */
-  dropped(): number
+  dropUnsent(now: string): readonly string[]
+  /** How many records were ever dropped unsent, and when the last one was: RFC 3339. */
+  dropped(): { readonly count: number; readonly lastAt: string | undefined }
 }
 
 const PAGE_ROWS = 500
@@ -55,7 +55,7 @@ export function createRetention(db: Database, outbox: Outbox, translated: Transl
      ORDER BY seq LIMIT ${DROP_ROWS}`,
   )
   const remove = createRemoval(db, outbox)
-  const dropped = db.prepare("SELECT value FROM marks WHERE name = 'dropped'").pluck()
+  const mark = db.prepare('SELECT value FROM marks WHERE name = ?').pluck()
 
   return {
     usedBytes: () =>
@@ -73,16 +73,20 @@ export function createRetention(db: Database, outbox: Outbox, translated: Transl
             (isAllSent || is_aside === 0) &&
             (endedBefore === undefined || (ended_at !== null && ended_at < endedBefore)),
         )
-        if (old.length > 0) remove(old, 0)
+        if (old.length > 0) remove(old, undefined)
         return { removed: old.length, next: nextOf(page) }
       }),
-    dropUnsent: () =>
+    dropUnsent: (now) =>
       translated('drop unsent records', () => {
         const page = selectUnsent.all({ acked: outbox.acked() }) as Candidate[]
-        if (page.length > 0) remove(page, page.length)
+        if (page.length > 0) remove(page, now)
         return page.map(({ id }) => id)
       }),
-    dropped: () => translated('read the ledger', () => Number(dropped.get())),
+    dropped: () =>
+      translated('read the ledger', () => ({
+        count: Number(mark.get('dropped')),
+        lastAt: mark.get('dropped_at') as string | undefined,
+      })),
   }
 }
 
@@ -96,14 +100,19 @@ function createRemoval(db: Database, outbox: Outbox) {
   const countDropped = db.prepare(
     "UPDATE marks SET value = CAST(CAST(value AS INTEGER) + ? AS TEXT) WHERE name = 'dropped'",
   )
+  const writeDropped = db.prepare(
+    "INSERT OR REPLACE INTO marks (name, value) VALUES ('dropped_at', ?)",
+  )
   return db.transaction(
-    (rows: readonly Pick<Candidate, 'seq' | 'id'>[], droppedCount: number): void => {
+    (rows: readonly Pick<Candidate, 'seq' | 'id'>[], droppedAt: string | undefined): void => {
       for (const { seq, id } of rows) {
         deleteRow.run(seq)
         deleteAside.run(id)
       }
       writeLast.run(String(outbox.lastChange()))
-      countDropped.run(droppedCount)
+      if (droppedAt === undefined) return
+      countDropped.run(rows.length)
+      writeDropped.run(droppedAt)
     },
   )
 }

@@ -72,6 +72,21 @@ export const AGGREGATOR_REASONS = {
     'the aggregator does not answer',
     'try again; tell the administrator',
   ),
+  HW_CLOCK_SKEW: refused(
+    500,
+    "this node's clock and the aggregator's differ, so that usage is booked into the wrong hour and credentials expire",
+    'set both by NTP',
+  ),
+  HW_RECORDS_SET_ASIDE: refused(
+    500,
+    'the aggregator refuses records of this node as they are; they stay in its ledger',
+    'see the message; bring hepwrapd and hepwrap-aggregator to the same version and restart hepwrapd, which sends them again',
+  ),
+  HW_RECORDS_DROPPED: refused(
+    500,
+    'the ledger was full, and records that the aggregator did not have were removed',
+    'bring the aggregator back; then give the ledger more room ([accounting] max_ledger_mb)',
+  ),
   HW_AGGREGATOR_REPLY: refused(
     502,
     'what answered is no aggregator, or one of another version',

@@ -28,6 +28,9 @@ export const adminRoutes =
       { schema: { params: ByJob } },
       async ({ params }) => cleanJob(jobIdOf(params.job_id), daemon),
     )
+    app.get('/v1/metrics', async (_request, reply) =>
+      reply.type(daemon.meters.contentType).send(await daemon.meters.render()),
+    )
     app.get('/v1/doctor', async (): Promise<readonly DoctorCheck[]> => examine(daemon))
   }
 

@@ -30,11 +30,20 @@ export function createBookkeeping(config: DaemonConfig): Bookkeeping {
     aggregator,
     forwarder: () => forwarder,
     start: (daemon) => {
-      const { ledger, clock, log } = daemon
+      const { ledger, clock, log, meters } = daemon
+      const { onOutcome } = meters
       const { cluster, name: node } = config.node
       stops.push(watchNodeFacts(daemon), watchBounds(daemon))
       if (aggregator !== undefined)
-        forwarder = startForwarder({ ledger, upstream: aggregator, cluster, node, clock, log })
+        forwarder = startForwarder({
+          ledger,
+          upstream: aggregator,
+          cluster,
+          node,
+          clock,
+          log,
+          onOutcome,
+        })
     },
     stop: async () => {
       stops.forEach((stop) => stop())
@@ -66,7 +75,8 @@ function watchBounds({ ledger, config, clock, log, isStopping }: Daemon): () => 
       const bounds = { keepDays: keep_days, maxBytes: max_ledger_mb * MIB }
       await keepWithinBounds({ ledger, isSentOn: aggregator !== '', clock, log, ...bounds })
     } catch (error) {
-      if (!isStopping() && mayWarn('bounds')) log.error({ err: error }, 'old records cannot leave the ledger')
+      if (!isStopping() && mayWarn('bounds'))
+        log.error({ err: error }, 'old records cannot leave the ledger')
     } finally {
       isLooking = false
     }

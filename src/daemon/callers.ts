@@ -26,6 +26,8 @@ export interface Callers {
   turn(socket: Socket, reply?: ServerResponse): Promise<void>
   /** What a new connection of this user may keep of a request that is not complete. */
   unreadOf(caller: Caller): UnreadShare
+  /** How many connections are held. */
+  held(): number
   /** Ends every connection that is held: nobody else knows of them. */
   dropHeld(): void
 }
@@ -65,6 +67,7 @@ export function watchCallers(server: Server, options: CallerOptions): Callers {
     of,
     turn: async (socket, reply) => turns.next(socket, of(socket).uid, reply),
     unreadOf: ({ uid }) => unreadOf(uid),
+    held: () => turns.held(),
     dropHeld: () => turns.dropHeld(),
   }
 }

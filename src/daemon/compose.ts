@@ -10,6 +10,7 @@ import { createDockerEngine } from '../engine/docker-engine.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
 import { createBookkeeping, type Bookkeeping } from './bookkeeping.js'
+import { createMeters, type Meters } from './meters.js'
 import { readPublicKeys } from './public-keys.js'
 import { createImageStore } from '../run/image-store.js'
 import { createLiveRuns } from '../run/live-runs.js'
@@ -24,6 +25,7 @@ export interface Daemon extends RunDeps {
   /** From now on new runs are refused. */
   beginStop(): void
   readonly bookkeeping: Bookkeeping
+  readonly meters: Meters
 }
 
 const ENGINE_FACTS_TTL_MS = 60_000
@@ -41,6 +43,9 @@ export function compose(config: DaemonConfig): Daemon {
   const engine = createDockerEngine({ socketPath: config.engine.socket, node, questionMs })
   const engineFacts = rememberFacts(engine, clock)
   const live = createLiveRuns(config.node.stop_timeout_s * 1000)
+  const images = createImageStore(engine)
+  const meters = createMeters(clock)
+  meters.watchQueue('pull', () => images.waiting())
   let isStopping = false
   return {
     config,
@@ -49,7 +54,7 @@ export function compose(config: DaemonConfig): Daemon {
     ledger,
     engine,
     engineFacts,
-    images: createImageStore(engine),
+    images,
     publicKeys,
     signatures: createSignatures({
       directory: join(config.node.state_dir, 'signatures'),
@@ -59,6 +64,8 @@ export function compose(config: DaemonConfig): Daemon {
     }),
     live,
     bookkeeping: createBookkeeping(config),
+    meters,
+    tally: meters.tally,
     jobs: createJobTable(join(runDir, 'jobs'), { clock, warn: (message) => log.warn(message) }),
     orphans: createOrphanReaper(engine, live, log),
     refusals: createRefusalBudget(clock),

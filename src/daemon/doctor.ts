@@ -1,14 +1,15 @@
 // `hepwrap doctor`: proves that this node is fit, each check with what to do where it fails. Proof, not configuration:
 // a probe container is started through the same gate and cgroup as any run, and must run into its limits.
 import { statfsSync } from 'node:fs'
-import { asHepwrapError, HepwrapError } from '../base/errors.js'
+import { asHepwrapError, HepwrapError, type ReasonCode } from '../base/errors.js'
 import type { DoctorCheck } from '../wire/job-api.js'
 import type { Daemon } from './compose.js'
+import { ACCOUNTING_CHECKS } from './accounting-checks.js'
 import { probeLimit, removeProbeImage, type Probe } from './probe.js'
 
-interface Check {
+export interface Check {
   readonly name: string
-  readonly mend: string
+  readonly mend: string | ((code: ReasonCode) => string)
   /** Returns what was found; throws what is wrong. */
   readonly examine: (daemon: Daemon) => Promise<string>
 }
@@ -53,11 +54,7 @@ const CHECKS: readonly Check[] = [
     mend: "enable the cpu controller on this node and correct the engine's cgroup driver",
     examine: (daemon) => proveCpuLimit(daemon),
   },
-  {
-    name: 'aggregator',
-    mend: 'start hepwrap-aggregator, or correct [accounting] aggregator',
-    examine: examineAggregator,
-  },
+  ...ACCOUNTING_CHECKS,
 ]
 
 const examining = new WeakMap<Daemon, Promise<readonly DoctorCheck[]>>()
@@ -79,7 +76,8 @@ async function makeChecks(daemon: Daemon): Promise<readonly DoctorCheck[]> {
       results.push({ name, ok: true, detail: await check(daemon), mend: null })
     } catch (thrown) {
       const { message, code } = asHepwrapError(thrown)
-      const first = code === 'HW_ENGINE_DOWN' ? ENGINE_MEND : mend
+      const own = typeof mend === 'string' ? mend : mend(code)
+      const first = code === 'HW_ENGINE_DOWN' ? ENGINE_MEND : own
       results.push({ name, ok: false, detail: `${message} (${code})`, mend: first })
     }
   }
@@ -146,12 +144,4 @@ async function proveCpuLimit(daemon: Daemon): Promise<string> {
       `a container with ${cpus} cpus used ${usedMs} ms of cpu time in ${wallMs} ms`,
     )
   return `a container with ${cpus} cpus used ${Math.round(usedMs)} ms of cpu time in ${wallMs} ms`
-}
-
-async function examineAggregator({ config }: Daemon): Promise<string> {
-  const url = config.accounting.aggregator
-  if (url === '') return "none configured: records stay in this node's ledger"
-  const reply = await fetch(new URL('/healthz', url), { signal: AbortSignal.timeout(5000) })
-  if (!reply.ok) throw new HepwrapError('HW_INTERNAL', `${url} answers ${reply.status}`)
-  return `${url} answers`
 }

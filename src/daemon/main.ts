@@ -9,6 +9,7 @@ import { DEFAULT_CONFIG_PATH, loadDaemonConfig } from '../config/load.js'
 import { recover } from '../run/recover.js'
 import { openAggregator } from './bookkeeping.js'
 import { compose, type Daemon } from './compose.js'
+import { serveMetrics } from './metrics-server.js'
 import { readPublicKeys } from './public-keys.js'
 import { buildServer } from './server.js'
 
@@ -83,6 +84,7 @@ async function serve(daemon: Daemon): Promise<void> {
     new Promise((resolve) => setTimeout(resolve, RECOVERY_WAIT_MS).unref()),
   ])
   const server = buildServer(daemon)
+  daemon.meters.watchDaemon(daemon)
   await claimSocket(config.node.socket)
   await server.listen({ path: config.node.socket })
   chmodSync(config.node.socket, 0o666) // who may do what is decided by the kernel's word on each caller
@@ -92,6 +94,7 @@ async function serve(daemon: Daemon): Promise<void> {
   ]
   log.info({ socket: config.node.socket, version: VERSION, pid: process.pid }, 'hepwrapd listens')
   daemon.bookkeeping.start(daemon)
+  const metrics = await serveMetrics(daemon)
 
   const stop = async (signal: string) => {
     if (daemon.isStopping()) return
@@ -105,6 +108,7 @@ async function serve(daemon: Daemon): Promise<void> {
     watches.forEach((watch) => clearInterval(watch))
     server.server.closeAllConnections()
     await server.close()
+    await metrics?.close()
     await daemon.bookkeeping.stop() // after the last record is closed
     daemon.ledger.close()
     log.info('stopped')

@@ -50,6 +50,7 @@ export function buildServer(daemon: Daemon): FastifyInstance {
     clock: daemon.clock,
     log,
   })
+  daemon.meters.watchQueue('request', () => callers.held())
   app.decorateRequest('caller', null as unknown as Caller)
   app.addHook('onRequest', async (request, reply) => {
     // The parser takes HTTP/0.9 and 1.0 as well, whose rules for the end of a request are others.

@@ -17,6 +17,8 @@ export interface Turns {
   /** Resolves when the connection's next request may be served: at once for its first. `reply`: none of an upgrade. */
   next(socket: Socket, uid: number, reply: ServerResponse | undefined): Promise<void>
   dropHeld(): void
+  /** How many connections wait. */
+  held(): number
 }
 
 export function createTurns(buckets: TokenBuckets): Turns {
@@ -76,6 +78,7 @@ export function createTurns(buckets: TokenBuckets): Turns {
       reply?.once('close', () => busy.delete(socket))
       if (!paid.delete(socket)) await waitForToken(socket, uid)
     },
+    held: () => held.size,
     dropHeld: () => {
       for (const socket of held) socket.destroy()
     },

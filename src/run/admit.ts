@@ -168,7 +168,7 @@ function goLive(
 function recordRefusal(
   draft: DraftFacts,
   error: HepwrapError,
-  { ledger, clock, log, refusals }: RunDeps,
+  { ledger, clock, log, refusals, tally }: RunDeps,
 ): void {
   const state = REASONS[error.code].http >= 500 ? 'FAILED' : 'REFUSED'
   log.info(
@@ -184,6 +184,7 @@ function recordRefusal(
     `refused: ${error.message}`,
   )
   if (error.code === 'HW_INTERNAL') log.error({ err: error, runId: draft.runId }, 'a fault of ours')
+  tally.refused(error.code)
   const budget = refusals.spend(draft.caller.uid)
   if (budget === 'last')
     log.warn({ uid: draft.caller.uid }, 'further refusals of this user are not recorded this hour')

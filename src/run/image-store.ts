@@ -21,6 +21,8 @@ export interface ReadyImage {
 
 export interface ImageStore {
   ensure(wish: ImageWish): Promise<ReadyImage>
+  /** How many wait for a pull. */
+  waiting(): number
 }
 
 interface SharedPull {
@@ -62,6 +64,7 @@ export function createImageStore(engine: Engine): ImageStore {
   }
 
   return {
+    waiting: () => [...pulls.values()].reduce((sum, { waiters }) => sum + waiters.size, 0),
     ensure: async (wish) => {
       const { ref, pull, signal } = wish
       const find = () => abortable(engine.findImage(ref), signal)

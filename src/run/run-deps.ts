@@ -15,6 +15,7 @@ import type { ImageStore } from './image-store.js'
 import type { LiveRuns } from './live-runs.js'
 import type { OrphanReaper } from './orphans.js'
 import type { RefusalBudget } from './refusal-budget.js'
+import type { RunTally } from './tally.js'
 
 export type PublicKeys = ReadonlyMap<string, PublicKey>
 
@@ -34,6 +35,7 @@ export interface RunDeps {
   readonly jobs: JobTable
   readonly orphans: OrphanReaper
   readonly refusals: RefusalBudget
+  readonly tally: RunTally
   readonly cgroupRoots: CgroupRoots
   /** The static init on this node's file system. */
   readonly initPath: string

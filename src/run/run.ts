@@ -105,6 +105,7 @@ async function execute(
   deps.ledger.change(runId, { started_at: rfc3339(startedAtMs), setup_ms: setupMs })
   watch.lap('ledger')
   logStart(admission, watch, setupMs, deps)
+  deps.tally.launched(watch.parts, watch.totalMs())
   live.ending.throwIfAborted() // called off meanwhile: then no instruction of it runs
   started.init.go(plan.caller.umask, started.workdir)
 
@@ -167,6 +168,7 @@ async function abandon(
   if (await isClientDead(live, thrown)) live.end({ ...CLIENT_GONE, graceMs: 0 })
   const ending = live.endingAs
   const error = ending === undefined ? thrown : new HepwrapError(ending.code, ending.message)
+  if (ending === undefined) deps.tally.refused(error.code)
   const usage = await undoRun(runId, placement, undoDeps(deps))
   const { http, exit: ownExit } = REASONS[error.code]
   const exit = ending?.signal === undefined ? ownExit : 128 + ending.signal
@@ -211,6 +213,7 @@ function closeRecord(
     ended_at: rfc3339(endedAtMs),
     ...usageFields(usage),
   }
+  deps.tally.ended(outcome.state)
   // In the words that the caller gets: a record has only the code.
   const { message: said } = outcome
   deps.log.info(

@@ -9,7 +9,9 @@ import { as, service } from '../world/world.js'
 
 afterEach(stopDaemons)
 
-const NAMES = ['engine', 'cgroup driver', 'ledger', 'memory limit', 'cpu limit', 'aggregator']
+const NAMES = 'engine, cgroup driver, ledger, memory limit, cpu limit, aggregator, records'.split(
+  ', ',
+)
 
 /** All checks by name, and the exit status. */
 async function doctor(): Promise<{ status: number | null; checks: Record<string, DoctorCheck> }> {

@@ -51,7 +51,7 @@ describe('a ledger whose records are old', () => {
     expect(idsOf(ledger)).toEqual(old)
     await keeper(ledger, { isSentOn: false }).look()
     expect(idsOf(ledger)).toEqual([])
-    expect(ledger.retention.dropped()).toBe(0)
+    expect(ledger.retention.dropped().count).toBe(0)
   })
 })
 
@@ -65,7 +65,7 @@ describe('a ledger that is too large', () => {
     await look()
     expect(idsOf(ledger).slice(-20)).toEqual(unsent)
     expect(idsOf(ledger).length).toBeLessThan(1520)
-    expect(ledger.retention.dropped()).toBe(0)
+    expect(ledger.retention.dropped().count).toBe(0)
     expect(lines.map(({ level }) => level)).toEqual([30])
   })
 
@@ -77,7 +77,7 @@ describe('a ledger that is too large', () => {
     const full = ledger.retention.usedBytes()
     const { look, lines } = keeper(ledger, { maxBytes: full * 0.7 })
     await look()
-    const dropped = ledger.retention.dropped()
+    const dropped = ledger.retention.dropped().count
     expect(dropped).toBeGreaterThan(0)
     expect(dropped).toBeLessThan(1000)
     expect(idsOf(ledger)).toEqual([running.id, ...ids.slice(dropped)])

@@ -144,6 +144,8 @@ describe('foreign packages stay in their room', () => {
     ['pino', /^base\/log\.ts$/],
     ['smol-toml', /^config\/|^cli\/configured-socket\.ts$/],
     ['@sinclair/typebox', /^(?:wire|config|daemon|aggregator)\//],
+    ['systeminformation', /^daemon\/node-facts\.ts$/],
+    ['prom-client', /^(?:daemon|aggregator)\//],
     ['node:child_process', /^cli\/sacct\.ts$/],
   ])('%s', (name, where) => {
     const users = sourceFiles.filter(({ imports }) =>
