@@ -14,6 +14,7 @@ Docker images under Slurm: as you, inside your job, with an exact record of each
   acct       accounting records
   report     what users, accounts, images used: runs, cpu hours, memory, io, efficiency
   reconcile  containers beside Slurm's own accounting (sacct)
+  export     usage for other systems: APEL (EGI), CSV, NDJSON
   page       a link to the aggregator's page, for a browser
   doctor     is this node fit? (root)
   policy     what the site allows a user, and why (root)
@@ -151,6 +152,25 @@ Findings, the worst first:
   missing-record     a step that ran hepwrap (srun hepwrap run) has fewer records than tasks
   cpu-above-step     containers used more CPU time than Slurm counted for their step
   memory-above-step  a container held more memory than its step was given
+`,
+  export: `Usage: hepwrap export --format apel --since TIME --site NAME [OPTIONS]
+       hepwrap export --format csv|ndjson --since TIME [--by KEY,...] [OPTIONS]
+
+apel: one job record of the EGI accounting (individual job message, v0.3) for the containers of each job that ended in
+since <= end < until. Wall time is the time in which at least one of them ran; ServiceLevel the HEPscore23 of one core:
+that of the node by its number of threads, as it was at the time.
+csv, ndjson: sums as of hepwrap report, exact.
+
+  -S, --since TIME, -E, --until TIME   as of hepwrap acct
+  -u, -A, -N, -M, -s, --image          as of hepwrap acct
+      --site NAME              the site's name in the GOCDB
+      --submit-host NAME       like ce.example:9619/ce.example-slurm
+      --vo none|account|group  what stands for the VO; none by default
+      --infrastructure grid|local   grid where there is a VO
+      --default-hepscore V     HEPscore23 of one core, for nodes of which none is known; without it they are refused by name
+      --by KEY,...             of cluster, user, account, image, node, state and one of hour, day, week, month;
+                               day,cluster,user,account by default
+      --aggregator, --token-file, --ca-file   as of hepwrap acct
 `,
   page: `Usage: hepwrap page [--aggregator URL] [--token-file FILE] [--ca-file FILE]
 

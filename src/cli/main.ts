@@ -15,6 +15,7 @@ const VERBS: Readonly<Record<string, () => Promise<Verb>>> = {
   acct: async () => (await import('./acct.js')).acct,
   report: async () => (await import('./report.js')).report,
   reconcile: async () => (await import('./reconcile.js')).reconcile,
+  export: async () => (await import('./export.js')).exportUsage,
   page: async () => (await import('./page.js')).page,
   doctor: async () => (await import('./doctor.js')).doctor,
   policy: async () => (await import('./policy.js')).policy,

@@ -19,6 +19,8 @@ const WIDTHS: Readonly<Record<UsageKey, number>> = {
   month: 7,
 }
 
+export const isUsageKey = (word: string): word is UsageKey => Object.hasOwn(WIDTHS, word)
+
 const PERIOD_CHARACTERS: Readonly<Partial<Record<UsageKey, number>>> = {
   hour: 16,
   day: 10,

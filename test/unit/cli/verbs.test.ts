@@ -118,9 +118,8 @@ describe('hepwrap', () => {
       stderr: '',
     })
     const { stdout } = await alone('--help')
-    const verbs = 'run images ps stop kill acct report reconcile page doctor explain configure clean'.split(
-      ' ',
-    )
+    const verbs =
+      'run images ps stop kill acct report reconcile export page doctor explain configure clean'.split(' ')
     const helps = await Promise.all(verbs.map((verb) => alone(verb, '--help')))
     for (const [index, verb] of verbs.entries()) {
       expect(stdout).toMatch(new RegExp(`^ {2}${verb} `, 'm'))
