@@ -50,6 +50,11 @@ export const AGGREGATOR_REASONS = {
     'the batch has more records or bytes than one may have',
     'send it in parts',
   ),
+  HW_LENGTH_REQUIRED: refused(
+    411,
+    'the request does not say how long its body is',
+    'send a Content-Length, not chunks',
+  ),
   HW_BATCH_GAP: refused(
     409,
     'records before this batch have not arrived',

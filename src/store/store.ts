@@ -34,6 +34,8 @@ export type BatchOutcome =
       readonly inserted: number
       readonly changed: number
       readonly duplicates: number
+      /** Of those changed: how many had ended already. */
+      readonly corrected?: number
       readonly acked: number | undefined
       /** What is worth a line in the log. */
       readonly remarks: readonly LedgerRemark[]

@@ -4,8 +4,8 @@ import { readGuardedFile } from '../config/guarded-file.js'
 /** A token itself: for its owner's eyes alone. */
 export const readSecretFile = (path: string): string => read(path, 0o077)
 
-/** Digests of tokens: a group may read them (root's file, the service's group), others not. */
-export const readDigestFile = (path: string): string => read(path, 0o027)
+/** Digests of tokens: a group may read them (a file of root, the group of the aggregator), others not. */
+export const readGroupSecret = (path: string): string => read(path, 0o027)
 
 const read = (path: string, forbiddenMode: number): string =>
   readGuardedFile(path, {

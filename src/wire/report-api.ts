@@ -1,5 +1,6 @@
 // What people ask the aggregator: `GET /v1/usage`, sums over records that have ended, and the fields of its rows.
 import { Type, type Static } from '@sinclair/typebox'
+import { RecordsQuery } from './usage-api.js'
 
 export const USAGE_KEYS = [
   'cluster',
@@ -16,6 +17,24 @@ export const USAGE_KEYS = [
 export type UsageKey = (typeof USAGE_KEYS)[number]
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })
+
+/**
+ * `GET /v1/records` of the aggregator: the daemon's filters and these. Names as in UsageQuery. Without `limit` the whole
+ * answer is one stream; with it a page, and the header `hepwrap-next-cursor` where there are more.
+ */
+export const SiteRecordsQuery = Type.Object(
+  {
+    ...RecordsQuery.properties,
+    account: Type.Optional(Text),
+    node: Type.Optional(Text),
+    cluster: Type.Optional(Text),
+    partition: Type.Optional(Text),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+    cursor: Type.Optional(Text),
+  },
+  { additionalProperties: false },
+)
+export type SiteRecordsQuery = Static<typeof SiteRecordsQuery>
 
 /**
  * A run counts in the hour (UTC) in which it ended, whole, as in the EGI accounting. `since` inclusive and `until`

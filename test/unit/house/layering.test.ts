@@ -19,7 +19,7 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
-  bin: 'cli daemon',
+  bin: 'cli daemon aggregator',
   wire: '',
   config: '',
   kernel: '',
@@ -42,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
   upstream: 'trust',
   page: 'wire!',
   reports: 'wire!',
+  aggregator: 'wire config kernel trust store',
   cli: 'wire! upstream reports',
 }
 
@@ -141,6 +142,7 @@ describe('foreign packages stay in their room', () => {
     ['dockerode', /^engine\//],
     ['better-sqlite3', /^accounting\/|^store\/sqlite\//],
     ['fastify', /^(?:daemon|aggregator)\//],
+    ['prom-client', /^(?:daemon|aggregator)\//],
     ['pino', /^base\/log\.ts$/],
     ['smol-toml', /^config\/|^cli\/configured-socket\.ts$/],
     ['@sinclair/typebox', /^(?:wire|config|daemon|aggregator)\//],
