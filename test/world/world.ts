@@ -65,6 +65,7 @@ export function as(user: User) {
 
 export type Service =
   | 'munged'
+  | 'prometheus'
   | 'slurmctld'
   | `slurmd-n${1 | 2 | 3}`
   | 'dockerd'
