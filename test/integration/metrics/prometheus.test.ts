@@ -92,8 +92,7 @@ describe('what runs were made', () => {
       instance: NODE,
     })
     await reads('hepwrapd_engine_up', 1)
-    const [store] = await samples('hepwrap_aggregator_build_info')
-    expect(store?.metric).toMatchObject({ store: 'sqlite', job: 'hepwrap-aggregator' })
+    await reads('hepwrap_aggregator_build_info{store="sqlite",job="hepwrap-aggregator"}', 1)
   })
 
   it('is seen while it runs', async () => {
@@ -115,6 +114,11 @@ describe('what runs were made', () => {
     expect(await sample('hepwrap_aggregator_store_up')).toBe(1)
     expect(await sample('abs(hepwrapd_aggregator_clock_skew_seconds)')).toBeLessThan(5)
   })
+})
+
+it('who asks without a credential is refused, and counted', async () => {
+  expect((await fetch(`${aggregator.url}/v1/usage`)).status).toBe(401)
+  await reads('hepwrap_aggregator_refusals_total{code="HW_CREDENTIAL_MISSING"}', 1)
 })
 
 describe('faults', () => {
@@ -188,9 +192,10 @@ describe('what the dashboard and the alerts name', () => {
   it('is there, every metric of it', async () => {
     const known = new Set(await metricNames())
     const named = expressions.flatMap(
-      (expression) => expression.match(/\b(?:hepwrap|process_|nodejs_)\w+|\bup\b/g) ?? [],
+      (expression) =>
+        expression.match(/\b(?:hepwrapd|hepwrap_aggregator|process|nodejs)_\w+|\bup\b/g) ?? [],
     )
-    const words = new Set(named.filter((name) => name !== 'hepwrap'))
+    const words = new Set(named)
     expect([...words].filter((name) => !known.has(name))).toEqual([])
     expect(words.size).toBeGreaterThan(25)
   })
