@@ -114,16 +114,21 @@ function applied(
   party: Party,
   { log, metrics }: Aggregator,
 ): BatchReply {
-  const { inserted, changed, duplicates, corrected = 0 } = outcome
+  const { inserted, changed, corrected = 0, foreign = 0 } = outcome
+  const duplicates = outcome.duplicates + foreign
   const isKnown = batch.records.length > 0 && inserted + changed === 0
   metrics.batches.inc({ outcome: isKnown ? 'duplicate' : 'applied' })
   metrics.records.inc({ outcome: 'inserted' }, inserted)
   metrics.records.inc({ outcome: 'changed' }, changed - corrected)
   metrics.records.inc({ outcome: 'corrected' }, corrected)
-  metrics.records.inc({ outcome: 'duplicate' }, duplicates)
+  metrics.records.inc({ outcome: 'duplicate' }, outcome.duplicates)
   const of = { ...placeOf(batch), by: party.label }
   if (isKnown) log.info({ ...of, duplicates }, 'a batch that was known already')
   if (corrected > 0) log.info({ ...of, corrected }, 'records that had ended were corrected')
+  if (foreign > 0) {
+    metrics.records.inc({ outcome: 'foreign' }, foreign)
+    log.error({ ...of, foreign }, 'records with ids of another node’s records: left as they were')
+  }
   for (const { kind, previous } of outcome.remarks) {
     if (kind === 'first-ledger') log.info(of, 'a new node')
     else if (kind === 'new-ledger')
