@@ -137,7 +137,7 @@ Compares the containers of each job step with what "sacct --json" says of that s
 their own. Exit status: 0 all agree, 1 something does not, 125 it could not be found out.
 
   -S, --since TIME, -E, --until TIME   as of hepwrap acct; until: now
-      --tolerance PERCENT  5% by default; differences of CPU time up to a second are none
+      --tolerance PERCENT  5% by default; up to 2 s of CPU time a task are rounding of Slurm's
   -M, --cluster CLUSTER    that of sacct's answer by default
       --sacct FILE|-       the output of "sacct --json --duplicates --allusers …" in place of running it
   -o, --format, -P, --csv, --json, -n, -e   as of hepwrap acct

@@ -50,8 +50,8 @@ export interface ReconcileOptions {
   readonly untilMs: number
 }
 
-/** Below this no difference of CPU time is one: Slurm looks at intervals and rounds. */
-const CPU_SLACK_USEC = 1_000_000
+/** Of each task Slurm keeps whole seconds of user and of system time (jobacct_gather/cgroup, 22.05): up to two are lost. */
+const LOST_USEC_PER_TASK = 2_000_000
 
 export function reconcile(
   totals: ContainerTotals,
@@ -168,7 +168,7 @@ function compareUsage(
     step.isEnded &&
     cpuUsec !== undefined &&
     total.cpuUsec > cpuUsec * (1 + tolerance) &&
-    total.cpuUsec - cpuUsec > CPU_SLACK_USEC
+    total.cpuUsec - cpuUsec > LOST_USEC_PER_TASK * Math.max(1, step.tasks ?? 1)
   if (isCpuAbove) findings.push(finding('cpu-above-step', total, job, total.cpuUsec, cpuUsec))
   if (limit !== undefined && total.memoryPeakBytes > limit * (1 + tolerance))
     findings.push(finding('memory-above-step', total, job, total.memoryPeakBytes, limit))

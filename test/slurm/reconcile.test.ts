@@ -19,7 +19,8 @@ interface Found {
   readonly Slurm: string | number | null
 }
 
-const BURN = 'i=0; while [ $i -lt 400000 ]; do i=$((i+1)); done'
+/** Some seconds of CPU time: Slurm counts whole ones. */
+const BURN = 'i=0; while [ $i -lt 5000000 ]; do i=$((i+1)); done'
 
 let aggregator: Aggregator
 let batchJob: string
@@ -94,6 +95,18 @@ describe('real jobs', () => {
     expect(stderr).toBe('')
     expect(stdout).toMatch(/\n5 containers in 4 steps of 3 jobs: all agree\n$/)
     expect(status).toBe(0)
+  })
+
+  it('hold their containers’ CPU time in what Slurm counts of the step', async () => {
+    const [{ job_id, cpu_user_usec, cpu_system_usec }] = (await records()) as [UsageRecord]
+    const ours = ((cpu_user_usec ?? 0) + (cpu_system_usec ?? 0)) / 1e6
+    const argv = ['sacct', '-nP', '-o', 'totalcpu', '-j', `${job_id}.0`]
+    const { stdout } = expectSuccess(await as('root').run(argv))
+    const [, minutes = '', seconds = ''] = /^(\d\d):(\d\d\.\d+)\n$/.exec(stdout) ?? []
+    const slurms = Number(minutes) * 60 + Number(seconds)
+    expect(ours).toBeGreaterThan(2.5)
+    expect(slurms).toBeGreaterThan(ours - 2)
+    expect(slurms).toBeLessThan(ours + 1)
   })
 
   it('agree for a user about his own', async () => {

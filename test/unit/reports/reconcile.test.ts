@@ -59,11 +59,19 @@ describe('agreement', () => {
     })
   })
 
-  it('is within the tolerance, and within a second of Slurm’s own coarseness', () => {
+  it('is within the tolerance, and within what Slurm rounds: two seconds a task', () => {
     expect(kinds([someRecord], [withStep({ cpuUsec: 86_000_000 })])).toEqual([])
     expect(
-      kinds([record({ cpu_user_usec: 900_000, cpu_system_usec: 0 })], [withStep({ cpuUsec: 0 })]),
+      kinds([record({ cpu_user_usec: 1_900_000, cpu_system_usec: 0 })], [withStep({ cpuUsec: 0 })]),
     ).toEqual([])
+  })
+
+  it('is what Slurm rounds of each of many tasks', () => {
+    const tasks = Array.from({ length: 10 }, (_, task) =>
+      record({ id: String(task), task, cpu_user_usec: 1_900_000, cpu_system_usec: 0 }),
+    )
+    expect(kinds(tasks, [withStep({ tasks: 10, cpuUsec: 0 })])).toEqual([])
+    expect(kinds(tasks, [withStep({ tasks: 9, cpuUsec: 0 })])).toEqual(['cpu-above-step'])
   })
 
   it('is a step that goes on, of which Slurm knows no usage yet', () => {
