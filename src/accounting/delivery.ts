@@ -42,8 +42,20 @@ export function createDelivery(parts: DeliveryParts): (patience: Patience) => Pr
   const follow = createFollowUp(parts, post)
   /** Nothing to send up to here. */
   let emptyUpto = -1
+  let isAcquainted = false
+
+  // Before this life's first changes go out: afterwards nothing tells a ledger that was put back from a copy.
+  const introduce = async (patience: Patience): Promise<Step | undefined> => {
+    const nothing = { after: 0, upto: 0, body: '' }
+    const verdict = await post(nothing, patience)
+    isAcquainted = verdict.kind === 'taken' || verdict.kind === 'ahead'
+    if (verdict.kind === 'taken') return undefined
+    return follow.on(verdict, { ...nothing, records: [], isFull: false }, patience)
+  }
 
   return async (patience) => {
+    const refusal = isAcquainted ? undefined : await introduce(patience)
+    if (refusal !== undefined) return refusal
     const factsFault = await sendFacts(patience)
     if (factsFault !== undefined) return factsFault
     if (outbox.lastChange() === emptyUpto) return IDLE
@@ -61,11 +73,13 @@ export type Post = (
 ) => Promise<Verdict>
 
 function createPost({ ledger, upstream, cluster, node, clock, onReply }: DeliveryParts): Post {
+  const { outbox } = ledger
   return async ({ after, upto, body }, patience) => {
+    outbox.noteSending(upto)
     const query = new URLSearchParams({
       cluster,
       node,
-      ledger: ledger.outbox.ledgerId(),
+      ledger: outbox.ledgerId(),
       after: String(after),
       upto: String(upto),
       sent_at_ms: String(clock.nowMs()),
@@ -78,7 +92,7 @@ function createPost({ ledger, upstream, cluster, node, clock, onReply }: Deliver
       gzip: true,
       ...patience,
     })
-    const verdict = await judgeReply(reply, { after, upto }, ledger.outbox.lastChange())
+    const verdict = await judgeReply(reply, { after, upto }, outbox.mostSent())
     onReply?.(outcomeOf(verdict), reply)
     return verdict
   }

@@ -81,7 +81,7 @@ function createGoingBack({ ledger, log }: DeliveryParts) {
     },
     /** This ledger was put back from a copy: the numbers that it gives now were others' before. */
     toBegin: (acked: number): Step => {
-      const claim = `the aggregator has change ${acked} of this ledger, whose last one is ${outbox.lastChange()}`
+      const claim = `the aggregator has change ${acked} of this ledger, which has sent none beyond ${outbox.mostSent()}`
       if (hasRenewed) return refused('HW_AGGREGATOR_REPLY', `${claim}, and it is new`)
       hasRenewed = true
       outbox.renew()

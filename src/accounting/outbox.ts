@@ -40,6 +40,9 @@ export interface Outbox {
   ledgerId(): string
   /** The number of the last change; in memory, so that a loop may ask. */
   lastChange(): number
+  /** No aggregator can have a later change of this ledger: the last one at its opening, or that was sent since. */
+  mostSent(): number
+  noteSending(upto: number): void
   /** The next change's number: for the one statement that writes it. */
   nextChange(): number
   /** Everything up to here the aggregator has on its disk. */
@@ -72,6 +75,7 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
   let ledgerId = marks.text('ledger')
   let acked = marks.number('acked')
   let lastChange = Math.max(marks.number('last_change'), acked, highestChange(db))
+  let mostSent = lastChange
   const select = db.prepare(
     `SELECT ${COLUMNS}, change_seq FROM records AS r
      WHERE change_seq > @after AND NOT ${IS_SET_ASIDE} ORDER BY change_seq LIMIT @rows`,
@@ -84,6 +88,8 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
   return {
     ledgerId: () => ledgerId,
     lastChange: () => lastChange,
+    mostSent: () => mostSent,
+    noteSending: (upto) => void (mostSent = Math.max(mostSent, upto)),
     nextChange: () => ++lastChange,
     acked: () => acked,
     setAcked: (changeSeq) =>
@@ -109,6 +115,7 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
         beginAnew(id)
         ledgerId = id
         acked = 0
+        mostSent = 0
       }),
   }
 }

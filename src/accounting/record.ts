@@ -52,9 +52,13 @@ const storable = (fields: object): Record<string, unknown> =>
   Object.fromEntries(
     Object.entries(fields).map(([name, value]: [string, unknown]) => [
       name,
-      typeof value === 'number' && name !== 'cpus' ? countable(value) : value,
+      typeof value === 'number' ? (name === 'cpus' ? bounded(value) : countable(value)) : value,
     ]),
   )
+
+/** More than any node has; the aggregator takes no record that says so. */
+const MOST_CPUS = 1e9
+const bounded = (cpus: number): number => Math.max(0, Math.min(MOST_CPUS, cpus))
 
 const countable = (value: number): number =>
   Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, Math.round(value)))

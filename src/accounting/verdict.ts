@@ -6,7 +6,7 @@ import type { UpstreamReply } from '../upstream/upstream.js'
 
 export type Verdict =
   | { readonly kind: 'taken' }
-  /** It claims changes that this ledger has never made. */
+  /** It claims changes that this ledger has never sent. */
   | { readonly kind: 'ahead'; readonly acked: number }
   /** It has less than we thought. */
   | { readonly kind: 'gap'; readonly acked: number }
@@ -24,9 +24,9 @@ const MAX_REPLY_BYTES = 64 * 1024
 export async function judgeReply(
   reply: UpstreamReply,
   batch: Pick<LedgerBatch, 'after' | 'upto'>,
-  lastChange: number,
+  mostSent: number,
 ): Promise<Verdict> {
-  if (reply.status === 200) return judgeAcked(await readAcked(reply), batch, lastChange)
+  if (reply.status === 200) return judgeAcked(await readAcked(reply), batch, mostSent)
   const { status, error, retryAfterMs, acked } = await refusalOf(reply)
   if (error.code === 'HW_BATCH_GAP')
     return acked !== undefined && acked >= 0 && acked < batch.after
@@ -53,12 +53,12 @@ async function readAcked(reply: UpstreamReply): Promise<unknown> {
 function judgeAcked(
   acked: unknown,
   { upto }: Pick<LedgerBatch, 'upto'>,
-  lastChange: number,
+  mostSent: number,
 ): Verdict {
   if (typeof acked !== 'number' || !Number.isSafeInteger(acked) || acked < upto)
     return nonsense(`it has taken the changes up to ${upto}, and says ${said(acked)}`)
   // Between the two it has had a reply that never reached us: what is sent again changes nothing.
-  return acked > lastChange ? { kind: 'ahead', acked } : { kind: 'taken' }
+  return acked > mostSent ? { kind: 'ahead', acked } : { kind: 'taken' }
 }
 
 const said = (value: unknown): string =>

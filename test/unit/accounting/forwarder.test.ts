@@ -3,11 +3,11 @@
 import type { ServerResponse } from 'node:http'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Ledger } from '../../../src/accounting/ledger.js'
+import { openLedger, type Ledger } from '../../../src/accounting/ledger.js'
 import { startForwarder, type Forwarder } from '../../../src/accounting/forwarder.js'
 import { systemClock } from '../../../src/base/clock.js'
 import { eventually } from '../../world/eventually.js'
-import { makeLedger, makeRecord } from './records.js'
+import { makeDirectory, makeLedger, makeRecord } from './records.js'
 import {
   recordOf,
   refuse,
@@ -66,6 +66,9 @@ const sent = () => eventually(idle, { what: 'all records at the aggregator' })
 const said = (level: number, text: RegExp) =>
   lines.filter((line) => Number(line['level']) >= level && text.test(String(line['msg'])))
 
+/** But the empty one that each life of a daemon begins with. */
+const batches = () => aggregator.requests.filter(({ lines: sentLines }) => sentLines.length > 0)
+
 /** What the aggregator has is what the ledger has. */
 function expectSame(but: readonly string[] = []): void {
   const own = [...ledger.read({}, { uid: undefined })].flat()
@@ -77,7 +80,8 @@ function expectSame(but: readonly string[] = []): void {
 /** Misbehaves the first `times` times that a batch comes. */
 function first(times: number, how: Misbehaviour): Misbehaviour {
   let left = times
-  return (asked, reply) => asked.method === 'POST' && left-- > 0 && how(asked, reply)
+  return (asked, reply) =>
+    asked.lines.length > 0 && asked.method === 'POST' && left-- > 0 && how(asked, reply)
 }
 
 describe('records', () => {
@@ -98,8 +102,7 @@ describe('records', () => {
     start()
     await sent()
     expectSame()
-    const batches = aggregator.requests.map(({ after, upto }) => [after, upto])
-    expect(batches).toEqual([
+    expect(batches().map(({ after, upto }) => [after, upto])).toEqual([
       [0, 2000],
       [2000, 4000],
       [4000, 4321],
@@ -159,7 +162,7 @@ describe('an aggregator that cannot take them now', () => {
     expectSame()
     const told = said(40, /records wait/)
     expect(told).toEqual([expect.objectContaining({ level, code })])
-    expect(aggregator.requests).toHaveLength(4)
+    expect(batches()).toHaveLength(4)
   })
 
   it('names a time: not before', async () => {
@@ -270,6 +273,36 @@ describe('a ledger that was put back from a copy', () => {
     expect(ledger.outbox.ledgerId()).not.toBe(id)
     expect(aggregator.acked.get(ledger.outbox.ledgerId())).toBe(3)
     expect(said(40, /older copy/)).toHaveLength(1)
+  })
+
+  it('is known as such also when it has grown beyond the original meanwhile', async () => {
+    const directory = makeDirectory()
+    const before = openLedger(directory)
+    before.open(makeRecord())
+    before.close()
+    ledger = makeLedger(directory)
+    const id = ledger.outbox.ledgerId()
+    aggregator.acked.set(id, 5) // of which this copy knows one
+    fill(9)
+    start()
+    await sent()
+    expectSame()
+    expect(ledger.outbox.ledgerId()).not.toBe(id)
+  })
+
+  it('is not one whose last replies were lost before a restart', async () => {
+    const directory = makeDirectory()
+    const before = openLedger(directory)
+    for (let row = 0; row < 5; row++) before.open(makeRecord())
+    before.close()
+    ledger = makeLedger(directory)
+    const id = ledger.outbox.ledgerId()
+    aggregator.acked.set(id, 5)
+    fill(2)
+    start()
+    await sent()
+    expect(ledger.outbox.ledgerId()).toBe(id)
+    expect(said(40, /./)).toEqual([])
   })
 
   it('is not taken for one again and again', async () => {
@@ -383,8 +416,8 @@ describe('what the node is', () => {
     fill(1)
     start()
     await sent()
-    expect(aggregator.requests.map(({ method }) => method)).toEqual(['PUT', 'POST'])
-    expect(aggregator.requests[0]?.path).toBe('/v1/nodes/hepp/n1/facts')
+    expect(batches().map(({ method }) => method)).toEqual(['PUT', 'POST'])
+    expect(batches()[0]?.path).toBe('/v1/nodes/hepp/n1/facts')
     expect(aggregator.facts).toEqual([{ ...facts, since: '2026-11-20T00:00:00.000Z' }])
     aggregator.forget()
     fill(1)

@@ -89,7 +89,7 @@ describe('a record', () => {
     // What a user asks for is recorded before anybody has checked it; "no limit" of cgroup v1 is 2^63 - 4096.
     for (const memory_limit_bytes of [2 ** 53, 2 ** 63 - 4096, 2 ** 63, 1e300])
       ledger.open(makeRecord({ memory_limit_bytes, cpus: 1e300, state: 'REFUSED' }))
-    expect(read(ledger)).toHaveLength(4)
+    expect(read(ledger).map(({ cpus }) => cpus)).toEqual([1e9, 1e9, 1e9, 1e9])
   })
 })
 

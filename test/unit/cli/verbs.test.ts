@@ -119,7 +119,9 @@ describe('hepwrap', () => {
     })
     const { stdout } = await alone('--help')
     const verbs =
-      'run images ps stop kill acct report reconcile export page doctor explain configure clean'.split(' ')
+      'run images ps stop kill acct report reconcile export page doctor explain configure clean'.split(
+        ' ',
+      )
     const helps = await Promise.all(verbs.map((verb) => alone(verb, '--help')))
     for (const [index, verb] of verbs.entries()) {
       expect(stdout).toMatch(new RegExp(`^ {2}${verb} `, 'm'))
