@@ -38,10 +38,7 @@ export function filterForm({ without, nowMs, onChange }: FilterOptions): FilterF
   const names = NAME_FILTERS.filter((filter) => !without.includes(filter)).map(nameField)
   const state = stateField()
   const clear = element('button', { type: 'button', class: 'quiet' }, 'Clear filters')
-  const form = element(
-    'form',
-    { class: 'filters', role: 'search', 'aria-label': 'What is shown' },
-    times.element,
+  const fold = foldedWhereNarrow(
     element(
       'div',
       { class: 'fields' },
@@ -50,11 +47,13 @@ export function filterForm({ without, nowMs, onChange }: FilterOptions): FilterF
       element('button', { type: 'submit' }, 'Show'),
       clear,
     ),
-    element(
-      'p',
-      { class: 'hint', id: 'glob-hint' },
-      '* and ? stand for any text and any character; several with commas.',
-    ),
+    globHint(),
+  )
+  const form = element(
+    'form',
+    { class: 'filters', role: 'search', 'aria-label': 'What is shown' },
+    times.element,
+    fold,
   )
   const inputs = new Map<Filter, HTMLInputElement | HTMLSelectElement>([
     ...names.map(({ filter, input }) => [filter, input] as const),
@@ -83,6 +82,7 @@ export function filterForm({ without, nowMs, onChange }: FilterOptions): FilterF
           input.value = view.filters[filter] ?? ''
       }
       clear.hidden = Object.keys(view.filters).length === 0
+      if (!clear.hidden) fold.open = true
     },
     suggest(filter, found) {
       const list = names.find((field) => field.filter === filter)?.list
@@ -90,6 +90,22 @@ export function filterForm({ without, nowMs, onChange }: FilterOptions): FilterF
     },
   }
 }
+
+/** On a telephone the figures come first, and filters when they are wanted or at work. */
+function foldedWhereNarrow(...children: readonly HTMLElement[]): HTMLDetailsElement {
+  const isWide = matchMedia('(min-width: 641px)')
+  const fold = element('details', { class: 'more' }, element('summary', {}, 'Filters'), ...children)
+  fold.open = isWide.matches
+  isWide.addEventListener('change', () => (fold.open ||= isWide.matches))
+  return fold
+}
+
+const globHint = (): HTMLElement =>
+  element(
+    'p',
+    { class: 'hint', id: 'glob-hint' },
+    '* and ? stand for any text and any character; several with commas.',
+  )
 
 interface NameField {
   readonly filter: Filter

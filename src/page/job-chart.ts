@@ -131,13 +131,24 @@ const secondsTick = new Intl.DateTimeFormat('en-GB', {
   minute: '2-digit',
   second: '2-digit',
 })
+const momentsTick = new Intl.DateTimeFormat('en-GB', {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  fractionalSecondDigits: 1,
+})
 const MANY_HOURS_MS = 20 * 3_600_000
 const FEW_MINUTES_MS = 10 * 60_000
+const FEW_SECONDS_MS = 15_000
 
 function tickFormat({ fromMs, toMs }: JobLine): (at: Date) => string {
   const length = toMs - fromMs
-  const format =
-    length > MANY_HOURS_MS ? daysTick : length > FEW_MINUTES_MS ? minutesTick : secondsTick
+  const formats: readonly (readonly [number, Intl.DateTimeFormat])[] = [
+    [MANY_HOURS_MS, daysTick],
+    [FEW_MINUTES_MS, minutesTick],
+    [FEW_SECONDS_MS, secondsTick],
+  ]
+  const format = formats.find(([least]) => length > least)?.[1] ?? momentsTick
   return (at) => format.format(at)
 }
 

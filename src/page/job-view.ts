@@ -5,7 +5,7 @@ import { momentName, zoneName } from './dates.js'
 import { type Child, element } from './elements.js'
 import { jobChart, jobWords, partName } from './job-chart.js'
 import { jobLine, type JobLine, laneOf } from './job-bars.js'
-import { formatAmount, formatBytes, formatCount, formatDuration, formatMemory } from './measures.js'
+import { formatBytes, formatCount, formatDuration, formatMemory } from './measures.js'
 import { emptyNotice, openPanel } from './panels.js'
 import { plainText, tailOf } from './plain-text.js'
 import { drawToWidth, stateColour } from './plots.js'
@@ -135,7 +135,7 @@ function jobTiles(records: readonly UsageRecord[], line: JobLine): readonly Tile
       note: `on ${formatCount(nodes.size)} ${nodes.size === 1 ? 'node' : 'nodes'}`,
     },
     { name: 'From first to last', value: formatDuration(line.toMs - line.fromMs) },
-    { name: 'CPU time used', value: formatAmount(cpuUsec / 3.6e9), unit: 'h' },
+    { name: 'CPU time used', value: formatDuration(cpuUsec / 1000) },
     { name: 'Highest memory', value: formatMemory(peak), note: 'of one container' },
     { name: 'Failed or refused', value: formatCount(bad.length) },
   ]

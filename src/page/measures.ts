@@ -100,8 +100,9 @@ export function formatCount(amount: number): string {
   return wholeNumbers.format(amount)
 }
 
-/** As many digits as help: "0.042", "8.3", "1,204", "1.204M". */
+/** As many digits as help: "<0.001", "0.042", "8.3", "1,204", "1.204M". */
 export function formatAmount(amount: number): string {
+  if (amount > 0 && amount < 0.001) return '<0.001'
   if (Math.abs(amount) >= 1e6) return millions.format(amount)
   if (amount === 0 || Math.abs(amount) >= 100) return wholeNumbers.format(amount)
   return Math.abs(amount) >= 1 ? oneDecimal.format(amount) : twoDigits.format(amount)

@@ -17,7 +17,10 @@ export function topColumns(
     {
       head: axisLabel(measure),
       isNumber: true,
-      show: ({ sums, width, name }) => barCell(withUnit(measure, measure.of(sums)), width, name),
+      show: ({ sums, width, name }) =>
+        name === undefined
+          ? withUnit(measure, measure.of(sums))
+          : barCell(withUnit(measure, measure.of(sums)), width),
       file: ({ sums }) => measure.of(sums),
     },
     {
@@ -71,8 +74,8 @@ function nameCell(
   return element('a', { href: linkOf(name), class: 'name', title: `only ${key} ${label}` }, label)
 }
 
-function barCell(text: string, width: number, name: string | null | undefined): Child {
-  const bar = element('span', { class: name === undefined ? 'bar others' : 'bar' })
+function barCell(text: string, width: number): Child {
+  const bar = element('span', { class: 'bar' })
   bar.style.setProperty('--share', `${width * 100}%`)
   return element('span', { class: 'amount' }, bar, element('span', {}, text))
 }

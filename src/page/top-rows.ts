@@ -12,7 +12,7 @@ export interface TopRow {
   readonly name: string | null | undefined
   readonly sums: UsageSums
   readonly share: number
-  /** Of the widest bar. */
+  /** Of the bar, of the widest one; all others have none, or they would dwarf those that are named. */
   readonly width: number
 }
 
@@ -27,9 +27,9 @@ export function topRows(
   const total = measure.of(all)
   const share = (sums: UsageSums) => (total > 0 ? measure.of(sums) / total : 0)
   const others = rows.length <= TOP ? [] : [sumsLess(all, most)]
-  const widest = Math.max(...[...most, ...others].map((sums) => measure.of(sums)))
+  const widest = Math.max(...most.map((sums) => measure.of(sums)))
   const rowOf = (sums: UsageSums, name: TopRow['name'], label: string): TopRow => {
-    const width = widest > 0 ? measure.of(sums) / widest : 0
+    const width = widest > 0 && name !== undefined ? measure.of(sums) / widest : 0
     return { label, name, sums, share: share(sums), width }
   }
   return [

@@ -2,7 +2,7 @@
 import type { UsageQuery, UsageRow, UsageSums } from '../wire/report-api.js'
 import { askUsage, type Viewer } from './ask.js'
 import { csvOf } from './csv.js'
-import { GRAINS, grainOf, spanName, spanOf } from './dates.js'
+import { GRAINS, grainOf, spanName, spanOf, zoneName } from './dates.js'
 import { type Child, element } from './elements.js'
 import { filterForm } from './filters.js'
 import { formatCount, type Measure, MEASURES, measureOf, withUnit } from './measures.js'
@@ -71,7 +71,7 @@ export function openUsageView({ viewer, nowMs, go, say, again }: ViewContext): O
     controls.set(view)
     const question = questionOf(view, nowMs())
     const { base, span, grain } = question
-    subtitle.textContent = spanName(span, grain) + (grain === 'hour' ? '' : ' (UTC days)')
+    subtitle.textContent = `${spanName(span, grain)} (${grain === 'hour' ? zoneName(nowMs()) : 'UTC days'})`
     say('Loading …')
     const all = new AbortController()
     const total = askUsage(base, all.signal).then((rows): UsageSums => rows[0] ?? NOTHING)

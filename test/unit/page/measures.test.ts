@@ -53,6 +53,7 @@ describe('a measure', () => {
 describe('numbers are written with the digits that help', () => {
   it.each([
     [formatAmount, 0, '0'],
+    [formatAmount, 8.1e-7, '<0.001'],
     [formatAmount, 0.04217, '0.042'],
     [formatAmount, 8.34, '8.3'],
     [formatAmount, 1204.4, '1,204'],

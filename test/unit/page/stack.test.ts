@@ -113,7 +113,7 @@ describe('a top list', () => {
   it('ends with all others, and its shares are of all', () => {
     const listed = topRows(rows, 'user', runs, all)
     expect(listed).toHaveLength(TOP + 1)
-    expect(listed.at(-1)).toMatchObject({ label: 'all others', name: undefined, width: 1 })
+    expect(listed.at(-1)).toMatchObject({ label: 'all others', name: undefined, width: 0 })
     expect(listed.reduce((sum, row) => sum + row.sums.runs, 0)).toBe(1000)
     expect(listed.reduce((sum, row) => sum + row.share, 0)).toBeCloseTo(1)
   })
