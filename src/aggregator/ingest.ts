@@ -114,7 +114,7 @@ function applied(
   party: Party,
   { log, metrics }: Aggregator,
 ): BatchReply {
-  const { inserted, changed, corrected = 0, foreign = 0 } = outcome
+  const { inserted, changed, corrected, foreign } = outcome
   const duplicates = outcome.duplicates + foreign
   const isKnown = batch.records.length > 0 && inserted + changed === 0
   metrics.batches.inc({ outcome: isKnown ? 'duplicate' : 'applied' })

@@ -134,7 +134,6 @@ async function serve(config: AggregatorConfig, files: Files): Promise<void> {
       tls: files.tls !== undefined,
       store: store.description,
       version: VERSION,
-      pid: process.pid,
     },
     'hepwrap-aggregator listens',
   )

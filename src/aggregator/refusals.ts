@@ -1,7 +1,7 @@
 // Refused requests: counted each, and said once in a while of each sender and reason.
 import type { FastifyRequest } from 'fastify'
 import type { Clock } from '../base/clock.js'
-import type { HepwrapError } from '../base/errors.js'
+import { quote, type HepwrapError } from '../base/errors.js'
 import type { Logger } from '../base/log.js'
 import { onceInAWhile } from '../base/once-in-a-while.js'
 import type { BatchEnd, Metrics } from './metrics.js'
@@ -29,7 +29,8 @@ export function createRefusalNotes(clock: Clock, log: Logger, metrics: Metrics) 
     const from = request.socket.remoteAddress
     const who = party?.label
     if (!isTime(`${code} ${who ?? from ?? ''}`)) return
-    const line = { code, route, by: who, from, query: isBatch ? request.query : undefined }
+    const target = isBatch ? quote(request.url) : undefined
+    const line = { code, route, by: who, from, target }
     if (code === 'HW_INTERNAL') log.error({ ...line, err: error }, 'a request failed')
     else if (statusCode === 404) log.debug({ ...line, reason: message }, 'refused')
     else log.warn({ ...line, reason: message }, isBatch ? 'a batch was refused' : 'refused')

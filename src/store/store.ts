@@ -35,9 +35,9 @@ export type BatchOutcome =
       readonly changed: number
       readonly duplicates: number
       /** Of those changed: how many had ended already. */
-      readonly corrected?: number
+      readonly corrected: number
       /** Records whose ids are those of another node's records; left as they were. */
-      readonly foreign?: number
+      readonly foreign: number
       readonly acked: number | undefined
       /** What is worth a line in the log. */
       readonly remarks: readonly LedgerRemark[]

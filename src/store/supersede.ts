@@ -7,6 +7,16 @@ export interface Version {
   readonly ledger: number | undefined
 }
 
+/** What becomes of a record whose id is known. `foreign`: it is another node's, which alone may change it. */
+export type Verdict = 'changed' | 'corrected' | 'duplicates' | 'foreign'
+
+export function verdictOn(next: Version, kept: Version): Verdict {
+  if (next.row[AT.node] !== kept.row[AT.node] || next.row[AT.cluster] !== kept.row[AT.cluster])
+    return 'foreign'
+  if (!supersedes(next, kept)) return 'duplicates'
+  return kept.row[AT.state] === 'RUNNING' ? 'changed' : 'corrected'
+}
+
 /**
  * Within one ledger its own numbering decides. Between two, or without any, nothing says which is later: then a record
  * that has ended does not run again, and anything else that differs is a correction.

@@ -47,7 +47,16 @@ export function describeStore(name: string, open: () => Promise<Store>): void {
       })
       const early = ended({ created_at: '2026-01-31T11:59:59.999Z', account: null, user: null })
       expect(await ingest(loose(late, early))).toEqual([
-        { kind: 'applied', inserted: 2, changed: 0, duplicates: 0, acked: undefined, remarks: [] },
+        {
+          kind: 'applied',
+          inserted: 2,
+          changed: 0,
+          corrected: 0,
+          foreign: 0,
+          duplicates: 0,
+          acked: undefined,
+          remarks: [],
+        },
       ])
       expect(await kept()).toEqual([early, late])
     })
@@ -56,11 +65,38 @@ export function describeStore(name: string, open: () => Promise<Store>): void {
       const batch = ranged(0, [ended(), ended()])
       const first = { kind: 'first-ledger', previous: undefined }
       expect(await ingest(batch)).toEqual([
-        { kind: 'applied', inserted: 2, changed: 0, duplicates: 0, acked: 2, remarks: [first] },
+        {
+          kind: 'applied',
+          inserted: 2,
+          changed: 0,
+          corrected: 0,
+          foreign: 0,
+          duplicates: 0,
+          acked: 2,
+          remarks: [first],
+        },
       ])
       expect(await ingest(batch, batch)).toEqual([
-        { kind: 'applied', inserted: 0, changed: 0, duplicates: 2, acked: 2, remarks: [] },
-        { kind: 'applied', inserted: 0, changed: 0, duplicates: 2, acked: 2, remarks: [] },
+        {
+          kind: 'applied',
+          inserted: 0,
+          changed: 0,
+          corrected: 0,
+          foreign: 0,
+          duplicates: 2,
+          acked: 2,
+          remarks: [],
+        },
+        {
+          kind: 'applied',
+          inserted: 0,
+          changed: 0,
+          corrected: 0,
+          foreign: 0,
+          duplicates: 2,
+          acked: 2,
+          remarks: [],
+        },
       ])
       expect(await usage()).toEqual([{ ...ONE, ...times(ONE, 2) }])
     })
@@ -95,6 +131,28 @@ export function describeStore(name: string, open: () => Promise<Store>): void {
         code: 'HW_REQUEST_INVALID',
       })
       expect(await kept()).toEqual([])
+    })
+
+    it('with the id of another node’s record leave that as it is, by a ledger or without', async () => {
+      const theirs = ended()
+      await ingest(ranged(0, [theirs]))
+      const evil = { ...theirs, node: 'n2', cpu_user_usec: 0 }
+      const other = { node: 'n2', ledger: OTHER_LEDGER }
+      const elsewhere = { ...theirs, cluster: 'other' }
+      expect(await ingest(loose(evil), ranged(0, [evil], other), loose(elsewhere))).toMatchObject(
+        Array.from({ length: 3 }, () => ({ inserted: 0, changed: 0, duplicates: 0, foreign: 1 })),
+      )
+      expect(await kept()).toEqual([theirs])
+      expect(await usage()).toEqual([ONE])
+    })
+
+    it('tell records that were corrected from those that ended', async () => {
+      const done = ended()
+      const running = { ...done, state: 'RUNNING' as const, ended_at: null }
+      await ingest(ranged(0, [running]))
+      expect(await ingest(ranged(1, [done]))).toMatchObject([{ changed: 1, corrected: 0 }])
+      const better = { ...done, cpu_user_usec: 1 }
+      expect(await ingest(ranged(2, [better]))).toMatchObject([{ changed: 1, corrected: 1 }])
     })
 
     it('with texts that a database cannot hold are kept as near as can be', async () => {

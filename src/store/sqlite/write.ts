@@ -8,7 +8,7 @@ import { CUTS, createTally, type RollupDelta, type Tally } from '../rollup.js'
 import { GRAINS } from '../periods.js'
 import type { BatchOutcome, LedgerRange } from '../store.js'
 import { AT, STORED_COLUMNS, type StoredRow } from '../stored-row.js'
-import { supersedes } from '../supersede.js'
+import { verdictOn, type Verdict } from '../supersede.js'
 import { createEntityIds } from './entity-ids.js'
 
 /** A batch as it comes to the thread that writes. */
@@ -40,10 +40,12 @@ export function createWriteCalls(db: Database): WriteCalls {
   ): BatchOutcome => {
     const ledger = ledgers.meet(batch)
     if (ledger?.gap !== undefined) return { kind: 'gap', acked: ledger.gap }
-    const counts: Counts = { inserted: 0, changed: 0, duplicates: 0 }
+    const counts: Counts = { inserted: 0, changed: 0, corrected: 0, duplicates: 0, foreign: 0 }
     for (const row of batch.rows)
       counts[isExpired(row) ? 'duplicates' : writeRecord(row, ledger?.number, tally)]++
-    return { kind: 'applied', ...counts, acked: ledger?.acked, remarks: ledger?.remarks ?? [] }
+    const changed = counts.changed + counts.corrected
+    const { acked, remarks = [] } = ledger ?? {}
+    return { kind: 'applied', ...counts, changed, acked, remarks }
   }
 
   const ingest = db.transaction((batches: readonly StoredBatch[]) => {
@@ -128,11 +130,7 @@ function createLedgers(db: Database) {
 
 const COLUMNS = [...STORED_COLUMNS, 'ledger'].map((column) => `"${column}"`)
 
-interface Counts {
-  inserted: number
-  changed: number
-  duplicates: number
-}
+type Counts = Record<Verdict | 'inserted', number>
 
 function createRecordWriter(db: Database) {
   const insert = db.prepare(
@@ -150,11 +148,12 @@ function createRecordWriter(db: Database) {
     const found = find.get(row[AT.id]) as (string | number | null)[]
     const [keptLedger, seq] = found.slice(STORED_COLUMNS.length) as [number | null, number]
     const kept = { row: found, ledger: keptLedger ?? undefined }
-    if (!supersedes({ row, ledger }, kept)) return 'duplicates'
+    const verdict = verdictOn({ row, ledger }, kept)
+    if (verdict === 'duplicates' || verdict === 'foreign') return verdict
     tally.count(found, -1)
     tally.count(row, 1)
     update.run(...corrected(row, ledger, kept), seq)
-    return 'changed'
+    return verdict
   }
 }
 

@@ -14,7 +14,9 @@ const done = (): BatchOutcome => ({
   kind: 'applied',
   inserted: 1,
   changed: 0,
+  corrected: 0,
   duplicates: 0,
+  foreign: 0,
   acked: undefined,
   remarks: [],
 })

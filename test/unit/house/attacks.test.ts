@@ -48,7 +48,7 @@ it('stands in docs/attacks.md', async () => {
   const text = [
     '# What was tried',
     '',
-    'Each row is a real attempt by an unprivileged user in a Slurm job, run by `npm run test:attack` (and by `npm test`).',
+    'Each row is a real attempt by an unprivileged user in a Slurm job (G: by a user or a node on the aggregator), run by `npm run test:attack` (and by `npm test`).',
     'What must hold is asserted outside of the container. Written by `npx vitest run --project unit test/unit/house -u`.',
     '',
     '| id | attack | source | test/attack/ |',
