@@ -203,11 +203,20 @@ describe('what the dashboard and the alerts name', () => {
   it('leaves no metric of ours out', async () => {
     const text = expressions.join('\n')
     const ours = (await metricNames()).filter((name) => /^hepwrap/.test(name))
-    const base = (name: string) => name.replace(/_(?:bucket|sum|count)$/, '')
     // build_info is what joins them to versions and nodes; the rest is in a panel or an alert.
     const unused = ours.filter(
       (name) => !name.endsWith('_build_info') && !text.includes(base(name)),
     )
     expect(unused).toEqual([])
   })
+
+  it('is what docs/monitoring.md has, and nothing else', async () => {
+    const text = readFileSync('/opt/hepwrap/docs/monitoring.md', 'utf8')
+    const written = [...text.matchAll(/^\| `(hepwrap\w+)/gm)].map(([, name]) => name)
+    const ours = (await metricNames()).filter((name) => /^hepwrap/.test(name))
+    expect(written.sort()).toEqual([...new Set(ours.map(base))].sort())
+  })
 })
+
+/** Of a histogram's parts. */
+const base = (name: string) => name.replace(/_(?:bucket|sum|count)$/, '')
