@@ -12,6 +12,7 @@ import { layOut } from './fields.js'
 import { printHelp } from './help.js'
 import { printRows } from './listing.js'
 import { invalid } from './option-values.js'
+import { openOutgoing, type Outgoing } from './outgoing.js'
 import { print } from './print.js'
 import { isUsageKey, usageFields } from './usage-fields.js'
 import { parseVerbLine, refuseOperands, type VerbLine } from './verb-line.js'
@@ -30,6 +31,7 @@ export async function exportUsage(
     { name: 'vo', takesValue: true },
     { name: 'infrastructure', takesValue: true },
     { name: 'default-hepscore', takesValue: true },
+    { name: 'outgoing', takesValue: true },
     ...USAGE_FILTERS,
     ...AGGREGATOR_OPTIONS,
   ])
@@ -72,14 +74,39 @@ async function exportApel(line: VerbLine, query: URLSearchParams): Promise<void>
   const jobs = collectApelJobs(scoresOf(nodes, perCore))
   for await (const record of endedWithin(aggregator, query)) jobs.add(record)
   refuseUnknown(jobs.unknownNodes)
+  const outgoing = line.value('outgoing')
+  if (outgoing === undefined) await printMessage(jobs.records(site))
+  else await queueMessages(openOutgoing(outgoing, systemClock.nowMs()), jobs.records(site))
+}
+
+async function printMessage(records: Iterable<string>): Promise<void> {
   let text = `${APEL_HEADER}\n`
-  for (const record of jobs.records(site)) {
+  for (const record of records) {
     text += record
     if (text.length < PRINT_CHARACTERS) continue
     await print(text)
     text = ''
   }
   await print(text)
+}
+
+/** As many records a message as APEL's own client sends. */
+const MESSAGE_RECORDS = 1000
+
+async function queueMessages(outgoing: Outgoing, records: Iterable<string>): Promise<void> {
+  let some: string[] = []
+  let count = 0
+  const put = () => {
+    if (some.length > 0) outgoing.put(`${APEL_HEADER}\n${some.join('')}`)
+    some = []
+  }
+  for (const record of records) {
+    some.push(record)
+    count++
+    if (some.length === MESSAGE_RECORDS) put()
+  }
+  put()
+  await print(`${count} job records in ${outgoing.count} messages\n`)
 }
 
 const PRINT_CHARACTERS = 64 * 1024

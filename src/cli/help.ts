@@ -168,6 +168,7 @@ csv, ndjson: sums as of hepwrap report, exact.
       --vo none|account|group  what stands for the VO; none by default
       --infrastructure grid|local   grid where there is a VO
       --default-hepscore V     HEPscore23 of one core, for nodes of which none is known; without it they are refused by name
+      --outgoing DIR           messages of 1,000 records into the directory of ssmsend, in place of one on standard output
       --by KEY,...             of cluster, user, account, image, node, state and one of hour, day, week, month;
                                day,cluster,user,account by default
       --aggregator, --token-file, --ca-file   as of hepwrap acct

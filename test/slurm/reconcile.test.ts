@@ -22,6 +22,10 @@ interface Found {
 /** Some seconds of CPU time: Slurm counts whole ones. */
 const BURN = 'i=0; while [ $i -lt 5000000 ]; do i=$((i+1)); done'
 
+/** 50 MB and some seconds, at which Slurm looks once a second. */
+const HOLD =
+  "x=$(head -c 50000000 /dev/zero | tr '\\0' a); for ((i = 0; i < 4000000; i++)); do :; done; echo ${#x}"
+
 let aggregator: Aggregator
 let batchJob: string
 /** Kept apart from what the tests make up: up to here all is true. */
@@ -31,7 +35,7 @@ beforeAll(async () => {
   aggregator = await startAggregator()
   await startDaemon({ config: { accounting: { aggregator: aggregator.url } } })
   const slurm = ['-A', 'atlas']
-  expectSuccess(await hepwrapRun('alice', ['busybox:test', 'sh', '-c', BURN], { slurm }))
+  expectSuccess(await hepwrapRun('alice', ['debian:test', 'bash', '-c', HOLD], { slurm }))
   const script = `hepwrap run busybox:test sh -c '${BURN}'
     hepwrap run busybox:test sh -c 'head -c 40000000 /dev/zero | tail -c 1'
     srun hepwrap run busybox:test true`
@@ -97,16 +101,17 @@ describe('real jobs', () => {
     expect(status).toBe(0)
   })
 
-  it('hold their containers’ CPU time in what Slurm counts of the step', async () => {
+  it('ACCEPTANCE 33: sacct counts the containers’ CPU time and memory in their step', async () => {
     const [{ job_id, cpu_user_usec, cpu_system_usec }] = (await records()) as [UsageRecord]
     const ours = ((cpu_user_usec ?? 0) + (cpu_system_usec ?? 0)) / 1e6
-    const argv = ['sacct', '-nP', '-o', 'totalcpu', '-j', `${job_id}.0`]
+    const argv = ['sacct', '-nP', '--units=K', '-o', 'totalcpu,maxrss', '-j', `${job_id}.0`]
     const { stdout } = expectSuccess(await as('root').run(argv))
-    const [, minutes = '', seconds = ''] = /^(\d\d):(\d\d\.\d+)\n$/.exec(stdout) ?? []
+    const [, minutes, seconds, rss] = /^(\d\d):(\d\d\.\d+)\|(\d+)\S*K\n$/.exec(stdout) ?? []
     const slurms = Number(minutes) * 60 + Number(seconds)
-    expect(ours).toBeGreaterThan(2.5)
+    expect(ours).toBeGreaterThan(2.2)
     expect(slurms).toBeGreaterThan(ours - 2)
     expect(slurms).toBeLessThan(ours + 1)
+    expect(Number(rss)).toBeGreaterThan(45_000)
   })
 
   it('agree for a user about his own', async () => {

@@ -1,4 +1,7 @@
 // `hepwrap export` as a process: which records and sums it asks for, and what it writes.
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parseApelMessage } from '../reports/apel-message.js'
 import { buildClient, type BuiltClient } from './support/built-client.js'
@@ -124,6 +127,32 @@ describe('export --format apel', () => {
       '10.5',
       '10.5',
     ])
+  })
+
+  it('--outgoing: fills the directory of ssmsend, 1,000 records a message', async () => {
+    const records = Array.from({ length: 2001 }, (_, at) => ({ ...someRecord, job_id: at + 1 }))
+    const directory = mkdtempSync(join(tmpdir(), 'outgoing-'))
+    const { status, stdout } = await run([...APEL, '--outgoing', directory], records)
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '2001 job records in 3 messages\n' })
+    const [queue = '', ...others] = readdirSync(directory)
+    expect(others).toEqual([])
+    expect(queue).toMatch(/^[0-9a-f]{8}$/)
+    const names = readdirSync(join(directory, queue)).sort()
+    for (const name of names) expect(name).toMatch(/^[0-9a-f]{14}$/)
+    const sent = names.map((name) =>
+      parseApelMessage(readFileSync(join(directory, queue, name), 'utf8')).map(
+        (one) => one['LocalJobId'],
+      ),
+    )
+    expect(sent.map((one) => one.length)).toEqual([1000, 1000, 1])
+    expect(sent.flat()).toEqual(records.map(({ job_id }) => String(job_id)))
+    rmSync(directory, { recursive: true })
+  })
+
+  it('--outgoing: says where it cannot write', async () => {
+    const { status, stderr } = await run([...APEL, '--outgoing', '/proc/nowhere'])
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/^hepwrap: --outgoing "\/proc\/nowhere": ENOENT.* \(HW_USAGE\)\n$/)
   })
 
   it('is a message without records where there are none', async () => {
