@@ -29,11 +29,12 @@ export function jobLine(records: readonly UsageRecord[], nowMs: number): JobLine
     (a, b) =>
       compareTasks(a, b) || a.created_at.localeCompare(b.created_at) || a.id.localeCompare(b.id),
   )
+  const clusters = new Set(records.map(({ cluster }) => cluster))
   const lanes: string[] = []
   const bars: JobBar[] = []
   const moments: JobBar[] = []
   for (const record of sorted) {
-    const label = laneOf(record)
+    const label = laneOf(record, clusters.size > 1)
     if (lanes.at(-1) !== label) lanes.push(label)
     const lane = lanes.length - 1
     const parts = partsOf(record, nowMs)
@@ -73,10 +74,11 @@ function partsOf(record: UsageRecord, nowMs: number): readonly PartSpan[] {
 }
 
 /** "n1 · 0.3", and the job's number where there are several: "41_2 · n1 · batch.0". */
-export function laneOf(record: UsageRecord): string {
+export function laneOf(record: UsageRecord, isOfSeveral = false): string {
   const step = `${record.step_id ?? '–'}${record.task === null ? '' : `.${record.task}`}`
   const restart = (record.restart_count ?? 0) === 0 ? '' : `restart ${record.restart_count ?? 0}`
-  return [jobName(record), restart, record.node, step]
+  const cluster = isOfSeveral ? record.cluster : ''
+  return [cluster, jobName(record), restart, record.node, step]
     .filter((word) => word !== '')
     .map(plainText)
     .join(' · ')
@@ -96,6 +98,7 @@ function compareTasks(a: UsageRecord, b: UsageRecord): number {
 type TaskKey = string | number | undefined
 
 const taskKeys = (record: UsageRecord): readonly TaskKey[] => [
+  record.cluster,
   record.array_task_id ?? -1,
   record.het_offset ?? -1,
   record.restart_count ?? 0,

@@ -51,7 +51,10 @@ export async function visit(browser: Browser, options: BrowserContextOptions = {
 /** All figures that were asked for are on the page. */
 export async function shown(page: Page): Promise<void> {
   await page.locator('main h1:visible').waitFor()
-  await eventually(async () => (await page.locator('[aria-busy]').count()) === 0, {
+  // A chart is drawn when its place knows its width, a moment after it is there.
+  const missing = `[...document.querySelectorAll('[aria-busy], .chart:empty')]
+    .filter((one) => one.offsetParent !== null).length`
+  await eventually(async () => (await page.evaluate<number>(missing)) === 0, {
     what: 'the figures',
   })
 }

@@ -243,6 +243,40 @@ describe('what is shown', () => {
     expect(complaints).toEqual([])
   })
 
+  it('of a job of 5,000 tasks is the first 2,000, and where to find the rest', async () => {
+    aggregator.state.records = Array.from({ length: 5000 }, (_, task) =>
+      madeUpRecord(
+        {
+          id: `wide-${task}`,
+          job_id: 77,
+          user: 'amelie',
+          uid: 3000,
+          account: null,
+          image: 'debian:12',
+          node: `wn${task >> 6}`,
+          state: task % 50 === 0 ? 'FAILED' : 'COMPLETED',
+          endedMs: nowMs - task,
+          elapsedMs: 3_600_000 - task,
+        },
+        { task },
+      ),
+    )
+    const { page, complaints } = await open('?job=77')
+    await page.getByText('The first 2,000 containers; hepwrap acct --job 77 lists all.').waitFor()
+    expect(await page.getByRole('table').getByRole('row').count()).toBe(2001)
+    expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
+    // The time line scrolls in its own place, by keyboard too.
+    const lanes = page.getByRole('group', { name: 'Time line' })
+    expect(await page.evaluate('document.querySelector(".lanes").clientHeight')).toBeLessThan(700)
+    await lanes.focus()
+    await page.keyboard.press('End')
+    await eventually(() =>
+      page.evaluate<boolean>('document.querySelector(".lanes").scrollTop > 1000'),
+    )
+    await screenshot(page, 'job-wide', false)
+    expect(complaints).toEqual([])
+  })
+
   it('of 10,000 users is the few with the most, and all others', async () => {
     aggregator.state.records = Array.from({ length: 20_000 }, (_, index) =>
       madeUpRecord({

@@ -84,7 +84,14 @@ async function figures(
   if (pathname === '/v1/records') {
     reply.setHeader('content-type', 'application/x-ndjson')
     const lines = mine.filter(({ job_id }) => String(job_id) === said['job'])
-    reply.end(lines.map((record) => `${JSON.stringify(record)}\n`).join(''))
+    const limit = Number(said['limit'] ?? Infinity)
+    if (lines.length > limit) reply.setHeader('hepwrap-next-cursor', 'more')
+    reply.end(
+      lines
+        .slice(0, limit)
+        .map((record) => `${JSON.stringify(record)}\n`)
+        .join(''),
+    )
   } else {
     await hold
     send(reply, usageOf(mine, said))

@@ -114,6 +114,11 @@ describe('lanes', () => {
     expect([line.fromMs, line.toMs]).toEqual([T0, T0 + 100_000])
   })
 
+  it('name the cluster where two have a job of this number', () => {
+    const line = jobLine([record({ cluster: 'b' }), record({ cluster: 'a' })], NOW)
+    expect(line.lanes).toEqual(['a · n1 · 0.0', 'b · n1 · 0.0'])
+  })
+
   it.each<[Partial<UsageRecord>, string]>([
     [{ array_job_id: 41, array_task_id: 3 }, '41_3 · n1 · 0.0'],
     [{ het_offset: 1 }, '7+1 · n1 · 0.0'],
