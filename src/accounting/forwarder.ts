@@ -3,6 +3,7 @@
 // INVARIANTS: nothing thrown leaves the loop; a fault is one line in the log, and another one only where it is another fault or
 // ten minutes have passed; between two attempts there is a wait, unless the last one has moved something.
 import { setTimeout as wait } from 'node:timers/promises'
+import { rfc3339 } from '../base/clock.js'
 import { asHepwrapError, type HepwrapError } from '../base/errors.js'
 import { onceInAWhile } from '../base/once-in-a-while.js'
 import { createBackOff } from './back-off.js'
@@ -110,10 +111,16 @@ function createAttempt(parts: ForwarderParts, watchClock: ClockWatch, killed: Ab
 }
 
 /** The aggregator, or this daemon, may be another version than when it was refused. */
-function takeUpSetAside({ ledger, log }: ForwarderParts): void {
+function takeUpSetAside({ ledger, cluster, node, clock, log }: ForwarderParts): void {
   try {
     const records = ledger.outbox.retrySetAside()
-    if (records > 0) log.info({ records }, 'what was set aside is tried again')
+    const others = ledger.outbox.setOthersAside({ cluster, node }, rfc3339(clock.nowMs()))
+    if (records > others) log.info({ records }, 'what was set aside is tried again')
+    if (others > 0)
+      log.error(
+        { records: others },
+        `records of another name than ${cluster}/${node} are set aside: the aggregator takes none of them from this node`,
+      )
   } catch (error) {
     log.error({ err: error }, 'what was set aside cannot be taken up')
   }

@@ -53,6 +53,8 @@ export interface Outbox {
   read(after: number, rows: number): Changes
   unsent(): Unsent
   setAside(entry: SetAside): void
+  /** Unsent records of another node's name, which no aggregator takes from this one; says how many. */
+  setOthersAside(own: { readonly cluster: string; readonly node: string }, since: string): number
   /** Newest first. */
   listSetAside(limit: number): readonly SetAside[]
   countSetAside(): number
@@ -108,7 +110,7 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
         return { records, upto: records.length < rows ? Math.max(lastChange, last) : last }
       }),
     ...createUnsentQueries(db, translated, () => acked),
-    ...createSetAsideTable(db, translated, () => ++lastChange),
+    ...createSetAsideTable(db, translated, { acked: () => acked, next: () => ++lastChange }),
     renew: () =>
       translated('renew the ledger', () => {
         const id = randomBytes(16).toString('hex')
@@ -166,16 +168,25 @@ function createUnsentQueries(
   }
 }
 
-type SetAsideTable = Pick<Outbox, 'setAside' | 'listSetAside' | 'countSetAside' | 'retrySetAside'>
+type SetAsideTable = Pick<
+  Outbox,
+  'setAside' | 'setOthersAside' | 'listSetAside' | 'countSetAside' | 'retrySetAside'
+>
 
 /** A row that has changed since is no longer set aside, though its entry may still stand here. */
 function createSetAsideTable(
   db: Database,
   translated: Translated,
-  nextChange: () => number,
+  changes: { readonly acked: () => number; readonly next: () => number },
 ): SetAsideTable {
+  const { acked, next } = changes
   const insert = db.prepare(
     'INSERT OR REPLACE INTO set_aside (id, change_seq, said, since) VALUES (@id, @changeSeq, @said, @since)',
+  )
+  const insertOthers = db.prepare(
+    `INSERT OR REPLACE INTO set_aside (id, change_seq, said, since)
+     SELECT id, change_seq, @said, @since FROM records
+     WHERE change_seq > @acked AND (cluster <> @cluster OR node <> @node)`,
   )
   const present =
     'FROM set_aside AS s JOIN records AS r ON r.id = s.id AND r.change_seq = s.change_seq'
@@ -187,12 +198,17 @@ function createSetAsideTable(
   const clear = db.prepare('DELETE FROM set_aside')
   const retryAll = db.transaction(() => {
     const entries = list.all(-1) as SetAside[]
-    for (const { id, changeSeq } of entries.reverse()) renumber.run(nextChange(), id, changeSeq)
+    for (const { id, changeSeq } of entries.reverse()) renumber.run(next(), id, changeSeq)
     clear.run()
     return entries.length
   })
   return {
     setAside: (entry) => translated(`set record ${entry.id} aside`, () => void insert.run(entry)),
+    setOthersAside: ({ cluster, node }, since) =>
+      translated('set records of another name aside', () => {
+        const said = `of another name than this node has now, ${cluster}/${node}`
+        return insertOthers.run({ cluster, node, said, since, acked: acked() }).changes
+      }),
     listSetAside: (limit) =>
       translated('list what is set aside', () => list.all(limit) as SetAside[]),
     countSetAside: () => translated('count what is set aside', () => count.get() as number),

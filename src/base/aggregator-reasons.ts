@@ -85,7 +85,7 @@ export const AGGREGATOR_REASONS = {
   HW_RECORDS_SET_ASIDE: refused(
     500,
     'the aggregator refuses records of this node as they are; they stay in its ledger',
-    'see the message; bring hepwrapd and hepwrap-aggregator to the same version and restart hepwrapd, which sends them again',
+    'see the message; bring hepwrapd and hepwrap-aggregator to the same version, or give the node its old name back, and restart hepwrapd, which sends them again',
   ),
   HW_RECORDS_DROPPED: refused(
     500,

@@ -1,6 +1,6 @@
 // What an administrator sees of a node's accounting: the metrics, the doctor's word, the log; and that a ledger which is full or a
 // record which nobody takes stops neither runs nor the other records.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -194,6 +194,31 @@ describe('a record that the aggregator takes under no circumstances', () => {
     )
     await expectAllArrive(aggregator, inLedger(daemon))
     await eventually(async () => (await check('records')).ok)
+  })
+})
+
+describe('a node that is renamed', () => {
+  it('goes on; what it had not sent under its old name is named, and goes once it has that again', async () => {
+    const aggregator = await startAggregator()
+    await aggregator.stop()
+    const daemon = await startDaemon({ config: { accounting: { aggregator: aggregator.url } } })
+    await runTrue(3)
+    const old = inLedger(daemon)
+    const rename = async (cluster: string) => {
+      const text = readFileSync(daemon.configPath, 'utf8')
+      writeFileSync(daemon.configPath, text.replace(/^cluster = .*$/m, `cluster = "${cluster}"`))
+      await daemon.restart()
+    }
+    await rename('renamed')
+    await aggregator.restart()
+    await runTrue()
+    const named = () => inLedger(daemon).filter(({ cluster }) => cluster === 'renamed')
+    await expectAllArrive(aggregator, named())
+    expect((await check('records')).detail).toMatch(
+      /^3 records .*of another name.*renamed\/n1 \(HW_RECORDS_SET_ASIDE\)$/,
+    )
+    await rename('hepp')
+    await expectAllArrive(aggregator, old, named())
   })
 })
 

@@ -35,7 +35,7 @@ afterEach(async () => {
   forwarder = undefined
 })
 
-function start(clock = systemClock): Forwarder {
+function start(node = 'n1', clock = systemClock): Forwarder {
   const log = pino(
     { level: 'debug' },
     { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
@@ -44,7 +44,7 @@ function start(clock = systemClock): Forwarder {
     ledger,
     upstream: aggregator.upstream(),
     cluster: 'hepp',
-    node: 'n1',
+    node,
     clock,
     log,
     random: () => 0,
@@ -382,6 +382,28 @@ describe('a record that is refused', () => {
     expectSame()
   })
 
+  it('is of the name that the node had before: set aside at once, and sent under that name again', async () => {
+    const others = Array.from({ length: 500 }, () => {
+      const record = makeRecord({ node: 'n0' })
+      ledger.open(record)
+      return record.id
+    })
+    fill(3)
+    aggregator.misbehave = ({ lines: sentLines }, reply) =>
+      sentLines.some(({ node }) => node === 'n0') && refuse(reply, 400, 'HW_BATCH_INVALID')
+    start()
+    await sent()
+    expectSame(others)
+    expect(batches()).toHaveLength(1)
+    expect(said(50, /set aside/)).toEqual([expect.objectContaining({ records: 500 })])
+    expect(ledger.outbox.listSetAside(1)[0]?.said).toMatch(/hepp\/n1/)
+    await forwarder?.stop()
+    aggregator.misbehave = () => false
+    start('n0')
+    await sent()
+    await eventually(() => aggregator.records.has(others[499]!))
+  })
+
   it('by its size goes in smaller batches', async () => {
     fill(1000)
     aggregator.misbehave = ({ lines: sentLines }, reply) =>
@@ -442,7 +464,7 @@ describe('clocks', () => {
   it('that differ are told of, once, and known to the metrics', async () => {
     const late = { ...systemClock, nowMs: () => systemClock.nowMs() - 3600_000 }
     fill(1)
-    start(late)
+    start('n1', late)
     await sent()
     fill(1)
     await sent()
