@@ -53,6 +53,8 @@ interface ReadBatch extends BatchRequest {
 }
 
 const OPEN_WAIT_MS = 20_000
+/** What records take in memory, by their text. */
+const PARSED_BY_TEXT = 3
 
 async function store(
   { body, range, origin, raw, party }: ReadBatch,
@@ -64,7 +66,7 @@ async function store(
   const room = await aggregator.open.reserve(MAX_BATCH_BYTES, OPEN_WAIT_MS)
   try {
     const text = await unpacked(body, raw.headers['content-encoding'], MAX_BATCH_BYTES)
-    room.shrinkTo(text.length)
+    room.shrinkTo(Math.min(MAX_BATCH_BYTES, text.length * PARSED_BY_TEXT))
     const records = await parseBatch(text, origin, range)
     const [first] = records
     if (origin === undefined && first !== undefined) await party.mayWriteFor(first.record)

@@ -1,5 +1,6 @@
 // Whether a credential was made on the node that it speaks for: the node's name must have the address that munged vouches for.
 import { lookup } from 'node:dns/promises'
+import { atMost } from '../base/at-most.js'
 import type { Clock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { within } from '../base/within.js'
@@ -85,22 +86,5 @@ async function systemLookup(name: string): Promise<readonly string[]> {
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOTFOUND') return []
     throw unresolved(name)
-  }
-}
-
-/** Runs at most `count` of them at once, the others in order. */
-function atMost(count: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const waiting: (() => void)[] = []
-  let running = 0
-  return async (work) => {
-    if (running >= count) await new Promise<void>((resolve) => waiting.push(resolve))
-    else running++
-    try {
-      return await work()
-    } finally {
-      const next = waiting.shift()
-      if (next === undefined) running--
-      else next()
-    }
   }
 }

@@ -3,13 +3,14 @@
 // when munged hangs, and with it every look-up, and the end of the program; a socket is given up at once.
 import { createConnection } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { atMost } from '../base/at-most.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { hasCode } from './has-code.js'
 import { fieldsOf, framed, HEADER_BYTES, lengthOfBody, number, sized } from './munge-frames.js'
 
 export interface MungedOptions {
   readonly socketPath?: string
-  /** For the whole exchange. */
+  /** For the whole exchange, and for its turn before it. */
   readonly waitMs?: number
 }
 
@@ -36,8 +37,11 @@ export const MUNGE_REPLAYED = 17
 const MUNGE_FIRST_OF_CREDENTIAL = 8
 
 const DEFAULT_SOCKET = '/run/munge/munge.socket.2'
-const DEFAULT_WAIT_MS = 5000
+const DEFAULT_WAIT_MS = 8000
 const BACKLOG_RETRY_MS = 20
+/** munged's socket holds 256, of all programs of the host, and its threads are two. */
+const AT_ONCE = 32
+const inTurn = atMost(AT_ONCE)
 
 const [ENCODE, ENCODED, DECODE, DECODED] = [2, 3, 4, 5] as const
 const ANY = 0xffffffff
@@ -97,7 +101,10 @@ async function exchange(
   const signal = AbortSignal.timeout(waitMs)
   for (;;) {
     try {
-      return await ask(socketPath, framed(type, body), replyType, signal)
+      return await inTurn(async () => {
+        signal.throwIfAborted()
+        return ask(socketPath, framed(type, body), replyType, signal)
+      })
     } catch (error) {
       if (error instanceof HepwrapError) throw error
       if (signal.aborted) throw unavailable(`no answer within ${waitMs} ms`, error)

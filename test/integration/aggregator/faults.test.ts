@@ -130,14 +130,14 @@ describe('memory', () => {
         const socket = createConnection(Number(port), '127.0.0.1')
         socket.write(
           `POST /v1/records HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${tokens[`node hepp/${name}`] ?? ''}\r\n` +
-            `Connection: close\r\nContent-Length: ${lines * line.length}\r\n\r\n`,
+            `Content-Length: ${lines * line.length}\r\n\r\n`,
         )
-        let answer = ''
-        socket.on('data', (chunk) => {
-          answer += String(chunk)
+        socket.once('data', (chunk) => {
+          resolve(String(chunk).split(' ')[1] ?? '')
+          socket.destroy()
         })
         socket.on('error', () => undefined)
-        socket.on('close', () => resolve(answer.split(' ')[1] ?? 'none'))
+        socket.on('close', () => resolve('none'))
         Readable.from(repeated(line, lines)).pipe(socket, { end: false })
       })
     const statuses = await Promise.all(names.map(send))

@@ -17,6 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => {
   sockets.forEach((socket) => socket.destroy())
+  sockets.clear()
   server?.close()
   server = undefined
   rmSync(directory, { recursive: true })
@@ -52,6 +53,13 @@ describe('a munged', () => {
     )
     const [socket] = sockets
     await new Promise((resolve) => socket!.resume().once('close', resolve))
+  })
+
+  it('that hangs holds up nobody who waits for his turn for longer than he wants', async () => {
+    const socketPath = await munged(() => undefined)
+    const asked = Array.from({ length: 100 }, () => makeCredential('x', { socketPath, waitMs: 50 }))
+    for (const one of await Promise.allSettled(asked))
+      expect(one).toMatchObject({ status: 'rejected', reason: { code: 'HW_MUNGE_UNAVAILABLE' } })
   })
 
   it('that stops in the middle of its answer', async () => {
