@@ -1,12 +1,14 @@
 // A job's containers on a time line, by Observable Plot.
 import * as Plot from '@observablehq/plot'
 import { momentName } from './dates.js'
+import { element } from './elements.js'
 import type { JobBar, JobLine, Part } from './job-bars.js'
 import { formatDuration } from './measures.js'
 import { tailOf } from './plain-text.js'
 import { bare, stateColour, TIP } from './plots.js'
 
 const LANE_PX = 22
+const AXIS_PX = 28
 const MAX_LABEL_PX = 190
 const CHAR_PX = 7
 
@@ -25,47 +27,56 @@ const PART_NAMES: Readonly<Record<string, string>> = {
 
 export const partName = (part: string): string => PART_NAMES[part] ?? part
 
+/** The hours stay in sight while the lanes below them scroll. */
 export function jobChart(line: JobLine, width: number): Element {
   const labels = line.lanes.map((label) => shortened(label, width))
   const longest = labels.reduce((most, label) => Math.max(most, label.length), 0)
   const room = Math.max(1000, line.toMs - line.fromMs) * 0.01
-  return bare(
-    Plot.plot({
-      width,
-      height: line.lanes.length * LANE_PX + 56,
-      marginLeft: longest * CHAR_PX + 14,
-      marginRight: 12,
-      marginTop: 30,
-      marginBottom: 12,
-      className: 'plot',
-      x: {
-        type: 'time',
-        domain: [new Date(line.fromMs - room), new Date(line.toMs + room)],
-      },
-      y: { type: 'band', domain: labels.map((_, lane) => lane), padding: 0.25 },
-      color: { type: 'identity' },
-      marks: [...axes(line, labels, width), ...bars(line), tip(line)],
-    }),
-  )
+  const frame: Plot.PlotOptions = {
+    width,
+    marginLeft: longest * CHAR_PX + 14,
+    marginRight: 12,
+    marginTop: 4,
+    className: 'plot',
+    x: { type: 'time', domain: [new Date(line.fromMs - room), new Date(line.toMs + room)] },
+  }
+  const hours = Plot.plot({
+    ...frame,
+    height: AXIS_PX,
+    marginTop: AXIS_PX - 4,
+    marginBottom: 0,
+    marks: [
+      Plot.axisX({
+        anchor: 'top',
+        ticks: ticks(width),
+        tickSize: 0,
+        fill: 'var(--quiet)',
+        label: null,
+        tickFormat: tickFormat(line),
+      }),
+    ],
+  })
+  const lanes = Plot.plot({
+    ...frame,
+    height: line.lanes.length * LANE_PX + 20,
+    marginBottom: 12,
+    y: { type: 'band', domain: labels.map((_, lane) => lane), padding: 0.25 },
+    color: { type: 'identity' },
+    marks: [
+      Plot.gridX({ stroke: 'var(--line)', strokeOpacity: 1, ticks: ticks(width) }),
+      Plot.axisX({ ticks: [], label: null }),
+      Plot.axisY({
+        tickFormat: (lane: number) => labels[lane] ?? '',
+        tickSize: 0,
+        fill: 'var(--ink)',
+        label: null,
+      }),
+      ...bars(line),
+      tip(line),
+    ],
+  })
+  return element('div', {}, element('div', { class: 'hours' }, bare(hours)), bare(lanes))
 }
-
-const axes = (line: JobLine, labels: readonly string[], width: number) => [
-  Plot.gridX({ stroke: 'var(--line)', strokeOpacity: 1, ticks: ticks(width) }),
-  Plot.axisX({
-    anchor: 'top',
-    ticks: ticks(width),
-    tickSize: 0,
-    fill: 'var(--quiet)',
-    label: null,
-    tickFormat: tickFormat(line),
-  }),
-  Plot.axisY({
-    tickFormat: (lane: number) => labels[lane] ?? '',
-    tickSize: 0,
-    fill: 'var(--ink)',
-    label: null,
-  }),
-]
 
 /** What comes before a run is thinner than the run. */
 const bars = ({ bars, moments }: JobLine) => [
