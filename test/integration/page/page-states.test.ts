@@ -58,6 +58,13 @@ function held() {
   return { promise, resolve: () => resolve() }
 }
 
+it('goes with the licences of all that is bundled', async () => {
+  const text = await readFile('/opt/hepwrap/dist/page/licenses.txt', 'utf8')
+  for (const name of ['@observablehq/plot', 'd3-scale', 'd3-array'])
+    expect(text).toMatch(new RegExp(`^${name} \\d+\\.`, 'm'))
+  expect(text.match(/copyright/gi)?.length).toBeGreaterThan(10)
+})
+
 describe('looks', () => {
   it.each<[string, string, BrowserContextOptions]>([
     ['light', '', { colorScheme: 'light' }],
