@@ -33,6 +33,8 @@ export interface Forwarder {
 
 /** What changes within so long goes together: the start and the end of a short run are one record of one batch. */
 const GATHER_MS = 1000
+/** Between two full batches: whoever has a day's records to send has runs to start, too. */
+const PAUSE_MS = 100
 /** For how long nothing may move. */
 const SILENCE_MS = 30_000
 const REQUEST_MS = 120_000
@@ -61,7 +63,7 @@ export function startForwarder(parts: ForwarderParts): Forwarder {
     if (step.kind === 'progress' && step.sent === 0) return 0 // the next attempt is another one
     if (step.kind === 'progress') faults.end()
     backOff.reset()
-    return step.kind === 'progress' && step.isMore ? 0 : gatherMs
+    return step.kind === 'progress' && step.isMore ? Math.min(PAUSE_MS, gatherMs) : gatherMs
   }
   const loop = async () => {
     while (!stopping.signal.aborted) {

@@ -6,9 +6,8 @@ import { join } from 'node:path'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { containers, processes } from '../world/traces.js'
-import { as, expectSuccess, type Running } from '../world/world.js'
 import { memoryOf, median, percentile, printTable, type Row } from './figures.js'
-import type { Turn, Wanted } from './timed.js'
+import { inStep, msOf, timed, turn } from './in-step.js'
 
 const PAIRS = 40
 const CROWD = 32
@@ -41,7 +40,7 @@ async function launches(daemon: Daemon): Promise<Row[]> {
   const pair = [turn('hepwrap', [...HEPWRAP, 'true']), turn('docker', [...DOCKER, 'true'])]
   const turns = Array.from({ length: PAIRS }, () => [...pair, turn('node', ['node', '-e', '0'])])
   const results = await timed(turns.flat())
-  const [hepwrap, docker, node] = ['hepwrap', 'docker', 'node'].map((name) => of(results, name))
+  const [hepwrap, docker, node] = ['hepwrap', 'docker', 'node'].map((name) => msOf(results, name))
   const row = compared(`launch of true, median of ${PAIRS} pairs`, hepwrap!, docker!)
   return [
     row,
@@ -76,7 +75,7 @@ async function crowds(daemon: Daemon): Promise<Row[]> {
   const results = await timed(Array.from({ length: CROWD_ROUNDS }, () => round).flat())
   const name = `${CROWD} launches at once, median of ${CROWD_ROUNDS}`
   return [
-    compared(name, of(results, 'hepwrap'), of(results, 'docker')),
+    compared(name, msOf(results, 'hepwrap'), msOf(results, 'docker')),
     ...ownShare(`  the daemon's own share among ${CROWD}`, starts(daemon).slice(before)),
   ]
 }
@@ -94,7 +93,8 @@ async function streams(): Promise<Row[]> {
       turn('docker pipe', piped([...DOCKER, ...write])),
     ]).flat(),
   )
-  const rates = (name: string) => of(results, name).map((took) => STREAM_BYTES / 1e6 / (took / 1e3))
+  const rates = (name: string) =>
+    msOf(results, name).map((took) => STREAM_BYTES / 1e6 / (took / 1e3))
   return ['null', 'pipe'].map((where) => {
     const [own, other] = [median(rates(`hepwrap ${where}`)), median(rates(`docker ${where}`))]
     const target = where === 'null' ? '/dev/null' : 'a pipe'
@@ -154,31 +154,12 @@ async function held(script: string, clientPattern: RegExp) {
   }
 }
 
-const turn = (name: string, argv: string[], copies = 1) => ({ name, argv, copies })
-const of = (results: Turn[], name: string) =>
-  results.filter((result) => result.name === name).map(({ ms: took }) => took)
 const ms = (value: number) => `${value.toFixed(value < 100 ? 1 : 0)} ms`
 const mib = (bytes: number) => `${(bytes / 2 ** 20).toFixed(2)} MiB`
 
 function compared(what: string, hepwrap: number[], docker: number[]): Row {
   const [own, other] = [median(hepwrap), median(docker)]
   return { what, hepwrap: ms(own), docker: ms(other), ratio: own / other }
-}
-
-async function timed(turns: Wanted['turns']): Promise<Turn[]> {
-  // Only the shell in the step knows where it is.
-  const script =
-    'exec node /opt/hepwrap/.cache/bench/timed.mjs "$(printf %s "$0" | sed "s|[$]STEP|$STEP|g")"'
-  const wanted: Wanted = { turns, env: {} }
-  const step = inStep(script, JSON.stringify(wanted))
-  return JSON.parse(expectSuccess(await step.result).stdout) as Turn[]
-}
-
-/** A shell in a job step of alice's that has the whole node; $STEP is its memory cgroup. */
-function inStep(script: string, ...args: string[]): Running {
-  const step = "export STEP=$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)"
-  const argv = ['-Q', '-c', '2', '--mem=3000', 'sh', '-c', `${step}; ${script}`, ...args]
-  return as('alice').startSrun(argv, { timeoutMs: 120_000 })
 }
 
 interface Start {

@@ -1,6 +1,8 @@
 // The node's metrics over real HTTP: what is counted, what is asked for, and that nothing a user wrote can get into them.
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { parseDaemonConfig } from '../../../src/config/load.js'
 import type { Daemon } from '../../../src/daemon/compose.js'
@@ -93,6 +95,15 @@ describe('the metrics', () => {
     const later = await scrape()
     expect(later.get('hepwrapd_aggregator_clock_skew_seconds')).toBe('-2.5')
     expect(later.get('hepwrapd_dropped_records_total')).toBe('1')
+  })
+
+  it('are those that docs/monitoring.md names, and no others', async () => {
+    const { meters, setSkew } = await serve()
+    setSkew(1)
+    const names = (await meters.render()).match(/(?<=^# TYPE )\S+/gm) ?? []
+    const page = readFileSync(join(import.meta.dirname, '../../../docs/monitoring.md'), 'utf8')
+    const told = page.match(/(?<=^\| `)hepwrapd_\w+/gm) ?? []
+    expect([...new Set(told)].sort()).toEqual([...names].sort())
   })
 
   it('survive an engine that is down and a ledger that cannot be read', async () => {
