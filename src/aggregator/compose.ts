@@ -1,4 +1,5 @@
 // The composition root: everything that the routes need, made once.
+import { atMost } from '../base/at-most.js'
 import { systemClock, type Clock } from '../base/clock.js'
 import { createLogger, type Logger } from '../base/log.js'
 import { onceInAWhile } from '../base/once-in-a-while.js'
@@ -83,6 +84,8 @@ export async function compose({ config, openStore, tokens }: Parts): Promise<Agg
     onUp: (isUp) => metrics.storeUp.set(isUp ? 1 : 0),
   })
   const { method, operators, node_address } = config.auth
+  // A directory of users that hangs holds one of Node's threads, and leaves the others to unpack batches.
+  const oneByOne = atMost(1)
   return {
     config,
     clock,
@@ -93,7 +96,7 @@ export async function compose({ config, openStore, tokens }: Parts): Promise<Agg
     partyOf: createParties({
       operators,
       addresses: node_address === 'any' ? undefined : createNodeAddresses({ clock }),
-      nameOf: async (uid) => (await lookupUser(uid))?.name,
+      nameOf: (uid) => oneByOne(async () => (await lookupUser(uid))?.name),
     }),
     sessions: createSessions(clock),
     metrics,

@@ -25,6 +25,8 @@ const HELP = `hepwrap-aggregator: keeps the accounting records of all nodes, and
   --help
 `
 const STOP_WAIT_MS = 10_000
+/** Connections that wait to be accepted: all nodes of a large site may come at once. */
+const BACKLOG = 4096
 
 /** Returns the exit status; undefined: it runs, and ends by a signal. */
 export async function aggregatorMain(args: readonly string[]): Promise<number | undefined> {
@@ -125,7 +127,7 @@ async function serve(config: AggregatorConfig, files: Files): Promise<void> {
     tokens = reread(config.auth.token_file, tokens, log)
   })
   const app = buildApp(aggregator, files.tls)
-  await app.listen(splitListen(config.server.listen))
+  await app.listen({ ...splitListen(config.server.listen), backlog: BACKLOG })
   const endExpiry = startExpiry(aggregator)
   const { listen } = config.server
   log.info(
