@@ -1,9 +1,18 @@
 // Who used what, on all nodes: acct, report, export and the page's link from the aggregator, for users and operators.
+import { readFileSync } from 'node:fs'
+import { request } from 'node:https'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { UsageRow } from '../../src/wire/report-api.js'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 import { parseApelMessage } from '../unit/reports/apel-message.js'
-import { type Aggregator, startAggregator, stopAggregators } from '../world/aggregator.js'
+import { ndjson, usageRecord } from '../support/usage-record.js'
+import {
+  type Aggregator,
+  newToken,
+  startAggregator,
+  stopAggregators,
+  writeToken,
+} from '../world/aggregator.js'
 import { startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { as, expectSuccess, type Result, type User } from '../world/world.js'
@@ -218,6 +227,55 @@ describe('export', () => {
     ])
   })
 })
+
+describe('where there is no MUNGE', () => {
+  it('a token over TLS does: each holder sees what is his', async () => {
+    const tokens = {
+      'node hepp/n7': newToken(),
+      'user user:2001': newToken(),
+      'operator user:0': newToken(),
+    }
+    const { url, caFile } = await startAggregator({ tls: true, tokens })
+    const body = ndjson([
+      usageRecord({ node: 'n7', name: 'hers' }),
+      usageRecord({ node: 'n7', name: 'his', user: 'bob', uid: 2002 }),
+    ])
+    await sendByToken(url, caFile, tokens['node hepp/n7'], body)
+    const acctWith = (token: string) => {
+      const files = ['--token-file', writeToken(token), '--ca-file', caFile]
+      return as('root').run(['hepwrap', 'acct', '--aggregator', url, ...files, '-Pno', 'jobname'])
+    }
+    expect((await acctWith(tokens['user user:2001'])).stdout).toBe('hers\n')
+    const all = (await acctWith(tokens['operator user:0'])).stdout
+    expect(all.trim().split('\n').sort()).toEqual(['hers', 'his'])
+    const { status, stderr } = await acctWith(newToken())
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/\(HW_CREDENTIAL_INVALID\)\n$/)
+  })
+})
+
+/** As the node would. */
+async function sendByToken(
+  url: string,
+  caFile: string,
+  token: string,
+  body: string,
+): Promise<void> {
+  const { status, text } = await new Promise<{ status: number | undefined; text: string }>(
+    (resolve, reject) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/x-ndjson' }
+      const path = `${url}/v1/records?cluster=hepp&node=n7`
+      request(path, { method: 'POST', headers, ca: readFileSync(caFile) }, (reply) => {
+        let read = ''
+        reply.on('data', (chunk: Buffer) => (read += chunk.toString()))
+        reply.on('end', () => resolve({ status: reply.statusCode, text: read }))
+      })
+        .on('error', reject)
+        .end(body)
+    },
+  )
+  expect({ status, text }).toMatchObject({ status: 200 })
+}
 
 describe('page', () => {
   it('prints a link that signs a browser in once, as who asked', async () => {
