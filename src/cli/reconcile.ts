@@ -73,9 +73,11 @@ export async function reconcile(
   const tolerance = parseTolerance(line.value('tolerance') ?? '5%')
   const layout = planListing(line, LISTING)
   const aggregator = await needAggregator(line)
+  const settledMs = systemClock.nowMs() - ON_THE_WAY_MS
   const jobs = await slurmJobs(line, period, aggregator)
   const { totals, others } = await addUp(aggregator, period, clustersOf(line, jobs))
   const result = compare(totals, jobs, {
+    settledMs,
     tolerance,
     sinceMs: Date.parse(period.since),
     untilMs: Date.parse(period.until),
@@ -86,6 +88,9 @@ export async function reconcile(
 }
 
 const DISAGREEMENT = 1
+
+/** From the end of a step until the aggregator has the last word of its containers, where nothing is amiss. */
+const ON_THE_WAY_MS = 15_000
 
 interface Period {
   readonly since: string

@@ -48,6 +48,8 @@ export interface ReconcileOptions {
   /** The period that was asked for: steps that are wholly in it have all their records here. */
   readonly sinceMs: number
   readonly untilMs: number
+  /** Of steps that ended later records may still be on their way. */
+  readonly settledMs: number
 }
 
 /** Of each task Slurm keeps whole seconds of user and of system time (jobacct_gather/cgroup, 22.05): up to two are lost. */
@@ -145,7 +147,7 @@ function compareOwner(total: StepTotals, job: SlurmJob): Finding[] {
 
 function compareStep(total: StepTotals, job: SlurmJob, options: ReconcileOptions): Finding[] {
   const step = job.steps.find(({ id }) => id === total.stepId)
-  const isOver = step?.isEnded ?? job.isEnded
+  const isOver = step === undefined ? job.isEnded : isSettled(step, options)
   const findings: Finding[] = []
   if (isOver && total.open.length > 0)
     findings.push(finding('open-record', total, job, total.open.join(','), 'ended'))
@@ -154,6 +156,9 @@ function compareStep(total: StepTotals, job: SlurmJob, options: ReconcileOptions
     findings.push(finding('unknown-step', total, job, total.stepId, undefined))
   return findings
 }
+
+const isSettled = ({ isEnded, endMs = 0 }: SlurmStep, { settledMs }: ReconcileOptions): boolean =>
+  isEnded && endMs <= settledMs
 
 function compareUsage(
   total: StepTotals,
@@ -182,11 +187,12 @@ function compareUsage(
 function missingRecords(
   job: SlurmJob,
   totals: ContainerTotals,
-  { sinceMs, untilMs }: ReconcileOptions,
+  options: ReconcileOptions,
 ): Finding[] {
+  const { sinceMs, untilMs } = options
   return job.steps.flatMap((step) => {
     const isWhole = (step.startMs ?? 0) >= sinceMs && (step.endMs ?? Infinity) <= untilMs
-    if (!isWhole || !hasRecords(step)) return []
+    if (!isWhole || !isSettled(step, options) || !hasRecords(step)) return []
     const place = { cluster: job.cluster, jobId: job.id, stepId: step.id }
     const total = totals.steps.get(stepKey(job.cluster, job.id, step.id))
     const [records, wanted] = [total?.records ?? 0, step.tasks ?? 1]
@@ -196,8 +202,8 @@ function missingRecords(
   })
 }
 
-const hasRecords = ({ isEnded, name, exitStatus }: SlurmStep): boolean =>
-  isEnded && name === 'hepwrap' && exitStatus !== REFUSED_STATUS
+const hasRecords = ({ name, exitStatus }: SlurmStep): boolean =>
+  name === 'hepwrap' && exitStatus !== REFUSED_STATUS
 
 const REFUSED_STATUS = 125
 

@@ -10,6 +10,7 @@ const HOUR_USEC = 3.6e9
 const period = {
   sinceMs: Date.parse('2026-01-31T00:00:00Z'),
   untilMs: Date.parse('2026-02-01T00:00:00Z'),
+  settledMs: Date.parse('2026-02-01T00:00:00Z'),
 }
 
 const step: SlurmStep = {
@@ -34,10 +35,15 @@ const job: SlurmJob = {
   steps: [step],
 }
 
-function compare(records: readonly UsageRecord[], jobs: readonly SlurmJob[], tolerance = 0.05) {
+function compare(
+  records: readonly UsageRecord[],
+  jobs: readonly SlurmJob[],
+  tolerance = 0.05,
+  settledMs = period.settledMs,
+) {
   const totals = createTotals()
   for (const record of records) totals.add(record)
-  return reconcile(totals, jobs, { tolerance, ...period })
+  return reconcile(totals, jobs, { tolerance, ...period, settledMs })
 }
 const kinds = (...args: Parameters<typeof compare>) =>
   compare(...args).findings.map(({ kind }) => kind)
@@ -171,6 +177,12 @@ describe('disagreement', () => {
       { kind: 'missing-record', jobId: 42, stepId: '0', user: 'alice', hepwrap: 0, slurm: 1 },
     ])
     expect(kinds([someRecord], [withStep({ tasks: 2 })])).toEqual(['missing-record'])
+  })
+
+  it('but not of a step that ended just now: its records are on their way', () => {
+    const justNow = (step.endMs ?? 0) - 1
+    expect(kinds([], [job], 0, justNow)).toEqual([])
+    expect(kinds([record({ state: 'RUNNING', ended_at: null })], [job], 0, justNow)).toEqual([])
   })
 
   it.each([
