@@ -12,7 +12,7 @@ export interface AggregatorChoice {
 
 const DEFAULT_CONFIG = '/etc/hepwrap/hepwrapd.toml'
 
-/** Undefined: none is configured. A token or a CA that is named here goes before those of the file. */
+/** Undefined: none is configured. */
 export function chooseAggregator(line: VerbLine): AggregatorChoice | undefined {
   const configured = readConfiguredAccounting(line.configPath ?? DEFAULT_CONFIG, {
     mayBeAbsent: line.configPath === undefined,
@@ -20,18 +20,23 @@ export function chooseAggregator(line: VerbLine): AggregatorChoice | undefined {
   const named = line.value('aggregator') ?? fromEnvironment('HEPWRAP_AGGREGATOR')
   const url = named ?? configured.aggregator
   if (url === '') return undefined
-  // The node's token is for its own aggregator alone.
-  const { auth, token_file, ca_file } = url === configured.aggregator ? configured : NOTHING
+  const { auth, ca_file } = url === configured.aggregator ? configured : { auth: '', ca_file: '' }
   const tokenFile = line.value('token-file') ?? fromEnvironment('HEPWRAP_TOKEN_FILE')
+  // The configured token is the node's: good to write with, not to read.
+  if (tokenFile === undefined && auth === 'token') throw noToken(url)
   return {
     url: checkUrl(url),
-    auth: tokenFile !== undefined || auth === 'token' ? 'token' : 'munge',
-    tokenFile: tokenFile ?? token_file,
+    auth: tokenFile === undefined ? 'munge' : 'token',
+    tokenFile: tokenFile ?? '',
     caFile: line.value('ca-file') ?? fromEnvironment('HEPWRAP_CA_FILE') ?? ca_file,
   }
 }
 
-const NOTHING = { auth: '', token_file: '', ca_file: '' }
+const noToken = (url: string) =>
+  new HepwrapError(
+    'HW_USAGE',
+    `the aggregator ${quote(url)} wants a token: give yours by --token-file FILE or HEPWRAP_TOKEN_FILE`,
+  )
 
 function fromEnvironment(name: string): string | undefined {
   const value = process.env[name]

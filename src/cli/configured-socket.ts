@@ -15,7 +15,6 @@ export function readConfiguredSocket(path: string): string | undefined {
 export interface ConfiguredAccounting {
   readonly aggregator: string
   readonly auth: string
-  readonly token_file: string
   readonly ca_file: string
 }
 
@@ -36,7 +35,6 @@ export function readConfiguredAccounting(
   return {
     aggregator: text('aggregator'),
     auth: text('auth'),
-    token_file: text('token_file'),
     ca_file: text('ca_file'),
   }
 }

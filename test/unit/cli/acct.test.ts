@@ -231,20 +231,25 @@ describe('which records', () => {
     socketPath = '/nonexistent/sock',
   ) => startClient(client.path, socketPath, ['acct', '-Pno', 'id', ...args], { env }).end
 
-  it('are those of the configured aggregator, with the configured token', async () => {
+  it('are those of the configured aggregator, with a token of one’s own', async () => {
     const { env, url, directory, asked } = await start((_, reply) => sendLines(reply, [someRecord]))
     const config = join(directory, 'hepwrapd.toml')
     const token = env['HEPWRAP_TOKEN_FILE'] ?? ''
     writeFileSync(
       config,
-      `[accounting]\naggregator = "${url}"\nauth = "token"\ntoken_file = "${token}"\n`,
+      `[accounting]\naggregator = "${url}"\nauth = "token"\ntoken_file = "/etc/hepwrap/node.token"\n`,
     )
-    const { status, stderr } = await ask(['--config', config], {})
+    const { status, stderr } = await ask(['--config', config, '--token-file', token], {})
     expect({ status, stderr, asked }).toEqual({
       status: 0,
       stderr: '',
       asked: ['GET /v1/records?'],
     })
+    const without = await ask(['--config', config], {})
+    expect(without.status).toBe(1)
+    expect(without.stderr).toBe(
+      `hepwrap: the aggregator "${url}" wants a token: give yours by --token-file FILE or HEPWRAP_TOKEN_FILE (HW_USAGE)\n`,
+    )
   })
 
   it('--local: are those of the node, filtered by what its ledger does not know', async () => {
