@@ -17,18 +17,18 @@ export function chooseAggregator(line: VerbLine): AggregatorChoice | undefined {
   const configured = readConfiguredAccounting(line.configPath ?? DEFAULT_CONFIG, {
     mayBeAbsent: line.configPath === undefined,
   })
-  const named = line.value('aggregator') ?? fromEnvironment('HEPWRAP_AGGREGATOR')
-  const url = named ?? configured.aggregator
+  const own = (option: string, variable: string) => line.value(option) ?? fromEnvironment(variable)
+  const url = own('aggregator', 'HEPWRAP_AGGREGATOR') ?? configured.aggregator
   if (url === '') return undefined
   const { auth, ca_file } = url === configured.aggregator ? configured : { auth: '', ca_file: '' }
-  const tokenFile = line.value('token-file') ?? fromEnvironment('HEPWRAP_TOKEN_FILE')
+  const tokenFile = own('token-file', 'HEPWRAP_TOKEN_FILE')
   // The configured token is the node's: good to write with, not to read.
   if (tokenFile === undefined && auth === 'token') throw noToken(url)
   return {
     url: checkUrl(url),
     auth: tokenFile === undefined ? 'munge' : 'token',
     tokenFile: tokenFile ?? '',
-    caFile: line.value('ca-file') ?? fromEnvironment('HEPWRAP_CA_FILE') ?? ca_file,
+    caFile: own('ca-file', 'HEPWRAP_CA_FILE') ?? ca_file,
   }
 }
 
