@@ -14,6 +14,10 @@ export interface Dialect {
   glob(column: string, pattern: string, binding: Binding): string
   /** A sum that neither overflows nor is a text in the result. */
   sum(column: string): string
+  /** An exact sum of whole numbers. */
+  wholeSum(column: string): string
+  /** The month's begin of a column of hours since the epoch, as the same. */
+  monthOf(column: string): string
   /** A join whose left side is gone through first, where the database would take an order for granted. */
   readonly join: string
   /** Behind a text column that is compared or sorted: by its bytes. */

@@ -3,13 +3,18 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { openSqliteStore } from './sqlite/sqlite-store.js'
 import type { Store } from './store.js'
 
-/** `sqlite:/path`. Throws HW_STORE_UNAVAILABLE where it cannot be opened, HW_CONFIG_INVALID for another URL. */
+/** `sqlite:/path` or `postgres://…`. Throws HW_STORE_UNAVAILABLE where it cannot be opened, HW_CONFIG_INVALID for another URL. */
 export async function openStore(url: string): Promise<Store> {
   const path = /^sqlite:(?:\/\/)?(\/.*[^/])$/.exec(url)?.[1]
   if (path !== undefined) return openSqliteStore(path)
+  if (/^postgres(?:ql)?:\/\//.test(url)) {
+    // Loaded where it is wanted only.
+    const { openPostgresStore } = await import('./postgres/postgres-store.js')
+    return openPostgresStore(url)
+  }
   throw new HepwrapError(
     'HW_CONFIG_INVALID',
-    `store url ${quote(withoutPassword(url))} is not sqlite:/PATH`,
+    `store url ${quote(withoutPassword(url))} is neither sqlite:/PATH nor postgres://USER@HOST/DATABASE`,
   )
 }
 

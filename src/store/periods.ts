@@ -48,11 +48,18 @@ function monthsFrom(hour: number, months: number): number {
 
 const modulo = (value: number, by: number) => ((value % by) + by) % by
 
+/** A grain and the hour (a begin of one of its periods) up to which it is there. */
+export interface Kept {
+  readonly grain: Grain
+  readonly upTo: number
+}
+
 /** Finer grains at the ends, the coarsest that fit between them: few rows, however long the span. */
-export function piecesOf(span: Span, grains: readonly Grain[]): readonly Piece[] {
-  const [grain, ...finer] = grains
-  if (grain === undefined || span.from >= span.to) return []
-  const [begin, end] = [nextBegin(grain, span.from), beginOf(grain, span.to)]
+export function piecesOf(span: Span, grains: readonly Kept[]): readonly Piece[] {
+  const [kept, ...finer] = grains
+  if (kept === undefined || span.from >= span.to) return []
+  const { grain, upTo } = kept
+  const [begin, end] = [nextBegin(grain, span.from), Math.min(beginOf(grain, span.to), upTo)]
   if (begin > end) return piecesOf(span, finer)
   return [
     ...piecesOf({ from: span.from, to: begin }, finer),

@@ -3,8 +3,7 @@
 // A cut is a set of keys by which sums are kept; the sums of one combination of their values are an entity's. `all` has
 // what a question about people and images may mix, `node_state` the same for nodes; the others answer what is asked most
 // often from few rows. Hours are kept of three cuts only, because each cut more is a write more for nearly every record.
-import type { Grain } from './periods.js'
-import { beginOf } from './periods.js'
+import { beginOf, HOUR_MS, type Grain } from './periods.js'
 import { contributionOf, type Sums } from './contribution.js'
 import { AT, type StoredRow } from './stored-row.js'
 
@@ -52,7 +51,28 @@ export interface Tally {
   /** A record's part is added (1) or taken away again (-1). */
   count(row: StoredRow, sign: 1 | -1): void
   /** What is to be added to the rollups; nothing where it all cancels out. To be asked once. */
-  deltas(): Iterable<RollupDelta>
+  deltas(folded: Folded): Iterable<RollupDelta>
+}
+
+/**
+ * Weeks and months that began before these hours are kept; of what is younger the days are, until it is folded. So what
+ * ends now is written to its hour and its day alone, and what comes late finds its weeks and months.
+ */
+export interface Folded {
+  readonly week: number
+  readonly month: number
+}
+
+/** Long enough that few records come after their week or month has been folded. */
+const FOLD_AFTER_HOURS = 48
+
+/** What should be folded by now; never before what is. */
+export function toBeFolded(nowMs: number, folded: Folded | undefined): Folded {
+  const before = Math.floor(nowMs / HOUR_MS) - FOLD_AFTER_HOURS
+  return {
+    week: Math.max(beginOf('week', before), folded?.week ?? -Infinity),
+    month: Math.max(beginOf('month', before), folded?.month ?? -Infinity),
+  }
 }
 
 /** Entities by their values; what they share is found once, not once a record. */
@@ -70,18 +90,18 @@ export function createTally(directory: Directory): Tally {
       add(hours, mixedEntity(directory, row), hour, sums, sign)
       add(hours, nodeEntity(directory, row), hour, sums, sign)
     },
-    deltas: () => deltasOf(hours),
+    deltas: (folded) => deltasOf(hours, folded),
   }
 }
 
-function* deltasOf(hours: Counted): Iterable<RollupDelta> {
+function* deltasOf(hours: Counted, folded: Folded): Iterable<RollupDelta> {
   addWithin(hours, 'total')
   const days = coarser(hours, 'day')
   addWithin(days)
   yield* listed(hours, 'hour')
   yield* listed(days, 'day')
-  yield* listed(coarser(days, 'week'), 'week')
-  yield* listed(coarser(days, 'month'), 'month')
+  yield* listed(coarser(days, 'week', folded.week), 'week')
+  yield* listed(coarser(days, 'month', folded.month), 'month')
 }
 
 /** Adds each entity's sums to the entities that it is part of (of one cut alone: the hours). */
@@ -95,10 +115,12 @@ function addWithin(counted: Counted, cut?: Cut): void {
   }
 }
 
-function coarser(counted: Counted, grain: Grain): Counted {
+function coarser(counted: Counted, grain: Grain, before = Infinity): Counted {
   const result: Counted = new Map()
   for (const [entity, periods] of counted) {
-    for (const [period, sums] of periods) add(result, entity, beginOf(grain, period), sums, 1)
+    for (const [period, sums] of periods) {
+      if (period < before) add(result, entity, beginOf(grain, period), sums, 1)
+    }
   }
   return result
 }
@@ -116,10 +138,7 @@ function add(counted: Counted, entity: Entity, period: number, sums: Sums, sign:
   if (periods === undefined) counted.set(entity, (periods = new Map<number, Sums>()))
   const known = periods.get(period)
   if (known === undefined) {
-    periods.set(
-      period,
-      sums.map((sum) => sum * sign),
-    )
+    periods.set(period, sign === 1 ? sums.slice() : sums.map((sum) => -sum))
     return
   }
   for (let index = 0; index < known.length; index++)
@@ -129,7 +148,7 @@ function add(counted: Counted, entity: Entity, period: number, sums: Sums, sign:
 function mixedEntity(directory: Directory, row: StoredRow): Entity {
   const [cluster, uid, user] = [text(row, AT.cluster), row[AT.uid] ?? null, text(row, AT.user)]
   const [account, image, state] = [text(row, AT.account), text(row, AT.image), text(row, AT.state)]
-  const key = [cluster, `${uid}`, user, account, image, state].map(part).join('\0')
+  const key = `${part(cluster)}\0${uid}\0${part(user)}\0${part(account)}\0${part(image)}\0${part(state)}`
   return (
     directory.get(key) ??
     enter(directory, key, 'all', { cluster, uid, user, account, image, state }, [
@@ -143,7 +162,7 @@ function mixedEntity(directory: Directory, row: StoredRow): Entity {
 
 function nodeEntity(directory: Directory, row: StoredRow): Entity {
   const [cluster, node, state] = [text(row, AT.cluster), text(row, AT.node), text(row, AT.state)]
-  const key = [cluster, node, state].map(part).join('\0')
+  const key = `${part(cluster)}\0${part(node)}\0${part(state)}`
   return (
     directory.get(key) ??
     enter(directory, key, 'node_state', { cluster, node, state }, [

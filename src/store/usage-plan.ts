@@ -1,8 +1,8 @@
 // A question about usage → which rollups answer it: pure.
 import { HepwrapError } from '../base/errors.js'
 import type { UsageKey } from '../wire/report-api.js'
-import { beginOf, HOUR_MS, piecesOf, type Grain, type Piece, type Span } from './periods.js'
-import { CUTS, ENTITY_KEYS, type Cut, type EntityKey } from './rollup.js'
+import { HOUR_MS, piecesOf, type Grain, type Piece, type Span } from './periods.js'
+import { CUTS, ENTITY_KEYS, type Cut, type EntityKey, type Folded } from './rollup.js'
 import type { StoreScope, UsageFilter, UsageQuestion } from './store.js'
 
 export interface UsagePlan {
@@ -16,8 +16,6 @@ export interface UsagePlan {
 
 export interface PlannedPiece extends Piece {
   readonly cut: Cut
-  /** The period of all of this piece, where that is not the period of each of its rows; null: none was asked for. */
-  readonly label: number | null | 'own'
 }
 
 const PERIODS: readonly UsageKey[] = ['hour', 'day', 'week', 'month']
@@ -31,7 +29,11 @@ const GRAINS_FOR: Readonly<Record<Grain | 'none', readonly Grain[]>> = {
   none: ['month', 'week', 'day', 'hour'],
 }
 
-export function planUsage({ by, filter }: UsageQuestion, scope: StoreScope): UsagePlan {
+export function planUsage(
+  { by, filter }: UsageQuestion,
+  scope: StoreScope,
+  folded: Folded,
+): UsagePlan {
   const isPeriod = (key: UsageKey): key is Grain => PERIODS.includes(key)
   const [period, second] = by.filter(isPeriod)
   if (second !== undefined)
@@ -45,11 +47,10 @@ export function planUsage({ by, filter }: UsageQuestion, scope: StoreScope): Usa
     span,
     pieces:
       cut &&
-      piecesOf(span, GRAINS_FOR[period ?? 'none']).map((piece) => ({
-        ...piece,
-        cut: piece.grain === 'hour' ? CUTS[cut].hours : cut,
-        label: labelOf(piece, period),
-      })),
+      piecesOf(
+        span,
+        GRAINS_FOR[period ?? 'none'].map((grain) => ({ grain, upTo: keptUpTo(grain, folded) })),
+      ).map((piece) => ({ ...piece, cut: piece.grain === 'hour' ? CUTS[cut].hours : cut })),
   }
 }
 
@@ -61,10 +62,8 @@ const spanOf = ({ sinceMs, untilMs }: UsageFilter): Span => ({
   to: hourOf(untilMs, Infinity),
 })
 
-const labelOf = ({ grain, from }: Piece, period: Grain | undefined): PlannedPiece['label'] => {
-  if (period === undefined) return null
-  return grain === period ? 'own' : beginOf(period, from)
-}
+const keptUpTo = (grain: Grain, folded: Folded): number =>
+  grain === 'week' || grain === 'month' ? folded[grain] : Infinity
 
 /** By which keys a question looks at rows, beside those that it shows. */
 function filteredKeys(filter: UsageFilter, scope: StoreScope): readonly EntityKey[] {

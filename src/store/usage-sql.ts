@@ -4,7 +4,7 @@ import { rfc3339 } from '../base/clock.js'
 import { HepwrapError } from '../base/errors.js'
 import { SUM_FIELDS } from './contribution.js'
 import { anyOf, type Binding, type Dialect, type SqlValue } from './dialect.js'
-import { GRAINS, HOUR_MS } from './periods.js'
+import { GRAINS, HOUR_MS, type Grain } from './periods.js'
 import { CUTS, type EntityKey } from './rollup.js'
 import type { StoreScope, UsageFilter, UsageQuestion, UsageSort } from './store.js'
 import type { PlannedPiece, UsagePlan } from './usage-plan.js'
@@ -26,7 +26,7 @@ export function usageSql(
   const { keys } = plan
   const binding = dialect.binding()
   const pieces = plan.pieces.map((piece) =>
-    pieceSql(piece, keys, conditionsOf(question.filter, scope, binding, dialect), binding, dialect),
+    pieceSql(piece, plan, conditionsOf(question.filter, scope, binding, dialect), binding, dialect),
   )
   const grouped = ['period', ...keys.map((key) => `k_${key}`)]
   const sums = SUM_FIELDS.map((field) => `${dialect.sum(field)} AS ${field}`)
@@ -58,7 +58,7 @@ const sortOf = (sort: UsageSort): string =>
  */
 function pieceSql(
   piece: PlannedPiece,
-  keys: readonly EntityKey[],
+  { keys, period: asked }: UsagePlan,
   conditions: readonly string[],
   binding: Binding,
   dialect: Dialect,
@@ -69,7 +69,7 @@ function pieceSql(
     ...(Number.isFinite(piece.from) ? [`r.period >= ${binding.bind(piece.from)}`] : []),
     ...(Number.isFinite(piece.to) ? [`r.period < ${binding.bind(piece.to)}`] : []),
   ]
-  const period = piece.label === 'own' ? 'r.period' : `${piece.label === null ? 0 : piece.label}`
+  const period = asked === undefined ? '0' : periodOf(asked, piece.grain, dialect)
   if (piece.grain === 'hour') {
     return `SELECT ${[`${period} AS period`, ...shown, ...SUM_FIELDS].join(', ')}
       FROM rollup_hours AS r ${dialect.join} entities AS e ON e.cut = r.cut AND e.id = r.entity
@@ -77,11 +77,31 @@ function pieceSql(
   }
   const from = `FROM entities AS e ${dialect.join} rollups AS r ON r.grain = ${GRAINS[piece.grain]} AND r.entity = e.id
       WHERE ${[`e.cut = ${cut}`, ...range, ...conditions].join(' AND ')}`
-  if (piece.label === 'own')
-    return `SELECT ${['r.period AS period', ...shown, ...SUM_FIELDS].join(', ')} ${from}`
+  if (asked !== undefined)
+    return `SELECT ${[`${period} AS period`, ...shown, ...SUM_FIELDS].join(', ')} ${from}`
   const sums = SUM_FIELDS.map((field) => `${dialect.sum(field)} AS ${field}`)
   return `SELECT ${[`${period} AS period`, ...shown, ...sums].join(', ')} ${from} GROUP BY e.cut, e.id`
 }
+
+/** The begin of the period asked for, of a row of a finer grain or the same. */
+export function periodOf(asked: Grain, grain: Grain, dialect: Dialect): string {
+  if (asked === grain) return 'r.period'
+  switch (asked) {
+    case 'hour':
+      return 'r.period'
+    case 'day':
+      return `r.period - ${modulo('r.period', 24)}`
+    case 'week':
+      return `r.period - ${modulo(`r.period + ${WEEK_SHIFT}`, 168)}`
+    case 'month':
+      return dialect.monthOf('r.period')
+  }
+}
+
+/** Hours from a Monday to the begin of 1970, a Thursday. */
+const WEEK_SHIFT = 72
+/** SQL's % is negative for hours before 1970. */
+const modulo = (value: string, by: number) => `(((${value}) % ${by} + ${by}) % ${by})`
 
 function conditionsOf(
   filter: UsageFilter,

@@ -57,6 +57,8 @@ export const SQLITE: Dialect = {
     return { values, bind: (value) => `@v${values.push(value)}` }
   },
   glob: (column, pattern, binding) => `matches_glob(${column}, ${binding.bind(pattern)})`,
+  wholeSum: (column) => `sum(${column})`,
+  monthOf: (column) => `unixepoch(${column} * 3600, 'unixepoch', 'start of month') / 3600`,
   sum: (column) => `total(${column})`,
   join: 'CROSS JOIN',
   bytewise: '',

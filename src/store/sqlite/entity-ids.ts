@@ -7,7 +7,10 @@ const MAX_REMEMBERED = 200_000
 
 export interface EntityIds {
   readonly directory: Directory
+  /** In a transaction, between `begin` and `end`. */
   idOf(entity: Entity): number
+  begin(): void
+  end(): void
   /** After a commit: makes room if there is too much. */
   trim(): void
   /** After a rollback: the numbers that were given out are none. */
@@ -24,9 +27,12 @@ export function createEntityIds(db: Database): EntityIds {
     .prepare(`SELECT id FROM entities WHERE (${keys}) = (?, ?, ?, ?, ?, ?, ?, ?)`)
     .pluck()
   // Numbers are unique over all cuts: the coarser rollups are kept by them alone.
-  const next = db.prepare("SELECT value FROM marks WHERE name = 'entities'").pluck()
-  const keepNext = db.prepare("INSERT OR REPLACE INTO marks (name, value) VALUES ('entities', ?)")
+  const readLast = db.prepare("SELECT value FROM marks WHERE name = 'entities'").pluck()
+  const keepLast = db.prepare("INSERT OR REPLACE INTO marks (name, value) VALUES ('entities', ?)")
   const add = db.prepare(`INSERT INTO entities (id, ${keys}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+
+  let last = 0
+  let lastKept = 0
 
   const nameId = (name: string | number | null): number => {
     if (name === null) return 0
@@ -47,10 +53,8 @@ export function createEntityIds(db: Database): EntityIds {
     ]
     const known = find.get(row) as number | undefined
     if (known !== undefined) return known
-    const id = ((next.get() as number | undefined) ?? 0) + 1
-    add.run(id, ...row)
-    keepNext.run(id)
-    return id
+    add.run(++last, row)
+    return last
   }
 
   const forget = () => {
@@ -60,6 +64,13 @@ export function createEntityIds(db: Database): EntityIds {
   return {
     directory,
     idOf: (entity) => (entity.id ??= numberOf(entity)),
+    // Another program may have given out some since.
+    begin: () => {
+      last = lastKept = (readLast.get() as number | undefined) ?? 0
+    },
+    end: () => {
+      if (last !== lastKept) keepLast.run(last)
+    },
     trim: () => {
       if (directory.size + names.size > MAX_REMEMBERED) forget()
     },

@@ -7,10 +7,12 @@ import { createRawUsage, rawUsageSql } from '../raw-usage.js'
 import { placeOf, STEP_ROWS, type Step } from '../read-page.js'
 import { boundSql, stepSql, type Place, type StepQuestion } from '../records-sql.js'
 import type { LedgerState, StoreScope, UsageQuestion } from '../store.js'
+import type { Folded } from '../rollup.js'
 import type { StoredRow } from '../stored-row.js'
 import { planUsage } from '../usage-plan.js'
 import { toUsageRows, usageSql, type Sql, type SqlUsageRow } from '../usage-sql.js'
 import { SQLITE } from './database.js'
+import { createFoldedReader } from './fold.js'
 
 export interface ReadCalls {
   step(question: StepQuestion, limit: number): Step
@@ -24,6 +26,8 @@ export function createReadCalls(db: Database): ReadCalls {
   const named = ({ values }: Sql) =>
     Object.fromEntries(values.map((value, index) => [`v${index + 1}`, value]))
 
+  const readFolded = createFoldedReader(db)
+
   return {
     step: (question, limit) => {
       const boundedBy = boundSql(question, STEP_ROWS, SQLITE)
@@ -36,8 +40,9 @@ export function createReadCalls(db: Database): ReadCalls {
       const last = rows.at(-1)
       return { rows, end: rows.length === limit && last !== undefined ? placeOf(last) : bound }
     },
-    usage: (question, scope) => {
-      const plan = planUsage(question, scope)
+    // In one transaction: what is folded between two reads would be counted twice or not at all.
+    usage: db.transaction((question: UsageQuestion, scope: StoreScope) => {
+      const plan = planUsage(question, scope, readFolded() ?? NOTHING_FOLDED)
       const { pieces } = plan
       if (pieces === undefined) {
         const sql = rawUsageSql(question, scope, plan, SQLITE)
@@ -48,7 +53,7 @@ export function createReadCalls(db: Database): ReadCalls {
       if (pieces.length === 0) return []
       const sql = usageSql(question, scope, { ...plan, pieces }, SQLITE)
       return toUsageRows(prepare(sql).all(named(sql)) as SqlUsageRow[], plan)
-    },
+    }),
     facts: (filter) => {
       const sql = factsSql(filter, SQLITE)
       return (prepare(sql).all(named(sql)) as FactsRow[]).map(({ cluster, node, facts }) => ({
@@ -60,6 +65,8 @@ export function createReadCalls(db: Database): ReadCalls {
     ledgers: () => db.prepare(LEDGERS_SQL).all() as LedgerState[],
   }
 }
+
+const NOTHING_FOLDED: Folded = { week: -Infinity, month: -Infinity }
 
 interface FactsRow {
   readonly cluster: string

@@ -34,7 +34,7 @@ function makeDirectory(path: string): void {
 export function createSqliteStore(path: string, { write, records, usage }: Connections): Store {
   return {
     description: `sqlite:${path}`,
-    ingest: async (batches) => write('ingest', batches.map(toStoredBatch)),
+    ingest: async (batches) => write('ingest', JSON.stringify(batches.map(toStoredBatch))),
     putFacts: async (row) => write('putFacts', row, Date.parse(row.since)),
     facts: async (filter) => records('facts', filter),
     records: async (filter, scope, page) =>

@@ -10,6 +10,7 @@ import type { BatchOutcome, LedgerRange } from '../store.js'
 import { AT, STORED_COLUMNS, type StoredRow } from '../stored-row.js'
 import { verdictOn, type Verdict } from '../supersede.js'
 import { createEntityIds } from './entity-ids.js'
+import { createFold } from './fold.js'
 
 /** A batch as it comes to the thread that writes. */
 export interface StoredBatch {
@@ -19,7 +20,8 @@ export interface StoredBatch {
 }
 
 export interface WriteCalls {
-  ingest(batches: readonly StoredBatch[]): readonly BatchOutcome[]
+  /** Batches as JSON: half as dear between threads as a structured clone. */
+  ingest(batches: string): readonly BatchOutcome[]
   putFacts(row: NodeRow, sinceMs: number): void
   expire(beforeMs: number, limit: number): number
   probe(): void
@@ -29,6 +31,7 @@ export function createWriteCalls(db: Database): WriteCalls {
   const entities = createEntityIds(db)
   const ledgers = createLedgers(db)
   const writeRecord = createRecordWriter(db)
+  const fold = createFold(db)
   const testExpired = createExpiredTest(db)
   const addToRollups = createRollupWriter(db)
   const putFacts = db.prepare('INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?)')
@@ -50,14 +53,19 @@ export function createWriteCalls(db: Database): WriteCalls {
 
   const ingest = db.transaction((batches: readonly StoredBatch[]) => {
     const tally = createTally(entities.directory)
+    const folded = fold(Math.max(...batches.map(({ receivedAtMs }) => receivedAtMs)))
     const isExpired = testExpired()
     const outcomes = batches.map((batch) => applyBatch(batch, tally, isExpired))
-    for (const delta of tally.deltas()) addToRollups(delta, entities.idOf(delta.entity))
+    entities.begin()
+    for (const delta of tally.deltas(folded)) addToRollups(delta, entities.idOf(delta.entity))
+    entities.end()
     return outcomes
   })
 
   return {
-    ingest: (batches) => {
+    ingest: (text) => {
+      const batches = JSON.parse(text) as readonly StoredBatch[]
+      if (batches.length === 0) return []
       try {
         const outcomes = ingest.immediate(batches)
         entities.trim()
@@ -205,22 +213,28 @@ function createExpiry(db: Database): WriteCalls['expire'] {
   return (beforeMs, limit) => expire.immediate(beforeMs, limit)
 }
 
-/** Adds up to 4·10^18 and no further: beyond 2^63 SQLite would answer with an error, for ever. */
-const LIMIT = 4_000_000_000_000_000_000n
+/**
+ * Sums grow up to these and no further: beyond 2^63 SQLite would answer with an error, for ever. 31 days make a month.
+ * Of real sums none is near (a million CPUs for a day).
+ */
+const FINE_LIMIT = 100_000_000_000_000_000n
+const COARSE_LIMIT = 4_000_000_000_000_000_000n
 
 function createRollupWriter(db: Database): (delta: RollupDelta, id: number) => void {
   const sums = SUM_FIELDS.join(', ')
-  const added = SUM_FIELDS.map(
-    (field) => `${field} = max(-${LIMIT}, min(${LIMIT}, ${field} + excluded.${field}))`,
-  ).join(', ')
-  const statement = (table: string, keys: string): Statement =>
+  const added = (limit: bigint) =>
+    SUM_FIELDS.map(
+      (field) => `${field} = max(-${limit}, min(${limit}, ${field} + excluded.${field}))`,
+    ).join(', ')
+  const statement = (table: string, keys: string, limit: bigint): Statement =>
     db.prepare(
-      `INSERT INTO ${table} (${keys}, ${sums}) VALUES (?, ?, ?${', ?'.repeat(SUM_FIELDS.length)}) ON CONFLICT DO UPDATE SET ${added}`,
+      `INSERT INTO ${table} (${keys}, ${sums}) VALUES (?, ?, ?${', ?'.repeat(SUM_FIELDS.length)}) ON CONFLICT DO UPDATE SET ${added(limit)}`,
     )
-  const hours = statement('rollup_hours', 'cut, period, entity')
-  const others = statement('rollups', 'grain, period, entity')
+  const hours = statement('rollup_hours', 'cut, period, entity', FINE_LIMIT)
+  const days = statement('rollups', 'grain, period, entity', FINE_LIMIT)
+  const coarse = statement('rollups', 'grain, period, entity', COARSE_LIMIT)
   return ({ entity, grain, period, sums: values }, id) => {
     if (grain === 'hour') hours.run(CUTS[entity.cut].number, period, id, values)
-    else others.run(GRAINS[grain], period, id, values)
+    else (grain === 'day' ? days : coarse).run(GRAINS[grain], period, id, values)
   }
 }

@@ -141,6 +141,8 @@ describe('foreign packages stay in their room', () => {
     ['@observablehq/plot', /^page\//],
     ['dockerode', /^engine\//],
     ['better-sqlite3', /^accounting\/|^store\/sqlite\//],
+    ['pg', /^store\/postgres\//],
+    ['pg-cursor', /^store\/postgres\//],
     ['fastify', /^(?:daemon|aggregator)\//],
     ['prom-client', /^(?:daemon|aggregator)\//],
     ['pino', /^base\/log\.ts$/],
