@@ -100,7 +100,7 @@ function createModel() {
     const old = kept.get(record.id)
     if (old === undefined)
       return void kept.set(record.id, { record, ledger, seq, isExpired: false })
-    if (old.isExpired) return
+    if (old.isExpired || old.record.node !== record.node) return
     if (ledger !== undefined && ledger === old.ledger) {
       if (seq <= old.seq) return
     } else {
@@ -128,6 +128,7 @@ function createModel() {
   }
 }
 
+// eslint-disable-next-line complexity -- a table of operations
 export async function holdsFor(
   list: readonly Operation[],
   open: () => Promise<Store>,

@@ -5,7 +5,7 @@ import { gapBefore, remarksOn } from '../ledger-rules.js'
 import { createTally, type Directory, type Tally } from '../rollup.js'
 import type { Batch, BatchOutcome, LedgerRemark } from '../store.js'
 import { AT, STORED_COLUMNS, toStored, type Cell, type StoredRow } from '../stored-row.js'
-import { supersedes, type Version } from '../supersede.js'
+import { verdictOn, type Verdict, type Version } from '../supersede.js'
 import { insertColumns } from './columns.js'
 import { expiredAmong } from './expiry.js'
 import { foldNow } from './fold.js'
@@ -63,21 +63,21 @@ function apply(
 ): BatchOutcome {
   if (gap !== undefined) return { kind: 'gap', acked: gap }
   const ledger = batch.range && ledgers.find(batch.range)?.number
-  const counts = { inserted: 0, changed: 0, duplicates: 0 }
+  const counts = { inserted: 0, changed: 0, corrected: 0, duplicates: 0, foreign: 0 }
   for (const row of rows) {
-    const id = row[AT.id]
-    const before = kept.get(id)
-    if (isExpired(row) || (before !== undefined && !supersedes({ row, ledger }, before))) {
-      counts.duplicates++
-      continue
-    }
+    const before = kept.get(row[AT.id])
+    const verdict = isExpired(row) ? 'duplicates' : verdictOnNext({ row, ledger }, before)
+    counts[verdict]++
+    if (verdict === 'duplicates' || verdict === 'foreign') continue
     if (before !== undefined) tally.count(before.row, -1)
     tally.count(row, 1)
-    counts[before === undefined ? 'inserted' : 'changed']++
-    kept.set(id, { ...corrected({ row, ledger }, before), isChanged: true })
+    kept.set(row[AT.id], { ...corrected({ row, ledger }, before), isChanged: true })
   }
-  return { kind: 'applied', ...counts, acked, remarks }
+  return { kind: 'applied', ...counts, changed: counts.changed + counts.corrected, acked, remarks }
 }
+
+const verdictOnNext = (next: Version, before: Version | undefined): Verdict | 'inserted' =>
+  before === undefined ? 'inserted' : verdictOn(next, before)
 
 /** A correction by hand leaves the ledger's mark, so that the ledger's sending again does not undo it. */
 function corrected(next: Version, before: Version | undefined): Version {

@@ -11,10 +11,11 @@ import { allRecords, expectSumsOf } from '../../support/naive-usage.js'
 import '../../world/world.js'
 
 const KILLS = 100
+const CHANGES: string = './programs/changes.mjs'
 const TOTAL = 1_000_000
 
 interface Changes {
-  makeChange(seq: number): UsageRecord
+  readonly makeChange: (seq: number) => UsageRecord
 }
 
 it('survives being killed at random a hundred times', async () => {
@@ -31,7 +32,7 @@ it('survives being killed at random a hundred times', async () => {
   const store = await openBuiltStore(url)
   const [ledger] = await store.ledgers()
   expect(ledger!.acked).toBeGreaterThanOrEqual(promised)
-  const { makeChange } = (await import('./programs/changes.mjs' as string)) as Changes
+  const { makeChange } = (await import(CHANGES)) as Changes
   const latest = new Map<string, UsageRecord>()
   for (let seq = 1; seq <= ledger!.acked; seq++) latest.set(makeChange(seq).id, makeChange(seq))
   expect(await allRecords(store)).toEqual([...latest.values()])

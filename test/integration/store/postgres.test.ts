@@ -1,5 +1,4 @@
 // The contract of a store on a real PostgreSQL, and what happens to it when the server goes.
-import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import pg from 'pg'
 import fc from 'fast-check'
@@ -10,31 +9,21 @@ import { describeStore } from '../../support/store-contract.js'
 import { holdsFor, operations } from '../../support/store-property.js'
 import { ended, loose, ranged } from '../../support/store-records.js'
 import { eventually } from '../../world/eventually.js'
+import { passwordDatabase, postgres } from '../../world/postgres.js'
 import '../../world/world.js'
 
-const SERVER = 'postgres://hepwrap:secret@127.0.0.1:5432'
-const service = (verb: string) => void execFileSync('test/world/service', [verb, 'postgres'])
+const makeDatabase = passwordDatabase
 
-let databases = 0
-async function makeDatabase(): Promise<string> {
-  const name = `store${++databases}`
-  const client = new pg.Client(`${SERVER}/hepwrap`)
-  await client.connect()
-  await client.query(`CREATE DATABASE ${name} TEMPLATE template0`)
-  await client.end()
-  return `${SERVER}/${name}`
-}
+beforeAll(() => postgres('start'))
+afterAll(() => postgres('stop'))
 
-beforeAll(() => service('start'))
-afterAll(() => service('stop'))
-
-describeStore('postgres', async () => openStore(await makeDatabase()))
+describeStore('postgres', async () => openStore(makeDatabase()))
 
 describe('the database', () => {
   it('keeps what a naive model keeps, whatever comes in whatever order', async () => {
     await fc.assert(
       fc.asyncProperty(operations, async (list) => {
-        const url = await makeDatabase()
+        const url = makeDatabase()
         await holdsFor(list, async () => openStore(url))
       }),
       { numRuns: 25 },
@@ -42,7 +31,7 @@ describe('the database', () => {
   }, 180_000)
 
   it('may be written by several aggregators at once', async () => {
-    const url = await makeDatabase()
+    const url = makeDatabase()
     const stores = await Promise.all([openStore(url), openStore(url), openStore(url)])
     const records = Array.from({ length: 60 }, (_, index) =>
       ended({ user: `u${index % 7}`, image: `i${index % 5}`, node: `n${index % 3}` }),
@@ -62,7 +51,7 @@ describe('the database', () => {
   })
 
   it('takes its password from PGPASSFILE, and says it nowhere', async () => {
-    const url = new URL(await makeDatabase())
+    const url = new URL(makeDatabase())
     const file = '/tmp/pgpass'
     writeFileSync(file, `127.0.0.1:5432:*:hepwrap:secret\n`, { mode: 0o600 })
     url.password = ''
@@ -86,7 +75,7 @@ describe('the database', () => {
   })
 
   it('of a newer version is refused', async () => {
-    const url = await makeDatabase()
+    const url = makeDatabase()
     await (await openStore(url)).close()
     const client = new pg.Client(url)
     await client.connect()
@@ -98,7 +87,7 @@ describe('the database', () => {
 
 describe('a server that is killed', () => {
   it('loses nothing that was acknowledged and doubles nothing, time after time', async () => {
-    const url = await makeDatabase()
+    const url = makeDatabase()
     const store = await openStore(url)
     const records = Array.from({ length: 4000 }, (_, index) =>
       ended({ user: `u${index % 7}`, image: `i${index % 5}` }),
@@ -132,8 +121,8 @@ describe('a server that is killed', () => {
       await eventually(() => acked > before + 100 || acked === records.length, {
         timeoutMs: 30_000,
       })
-      service('kill')
-      service('start')
+      postgres('kill')
+      postgres('start')
     }
     await sending
     expect(failures).toBeGreaterThan(0)
@@ -143,13 +132,13 @@ describe('a server that is killed', () => {
   }, 180_000)
 
   it('is a refusal with a reason while it is away', async () => {
-    const store = await openStore(await makeDatabase())
-    service('stop')
+    const store = await openStore(makeDatabase())
+    postgres('stop')
     const refused = expect.objectContaining({ code: 'HW_STORE_UNAVAILABLE' }) as Error
     await expect(store.ingest([loose(ended())])).rejects.toThrow(refused)
     await expect(store.ledgers()).rejects.toThrow(refused)
     await expect(store.probe()).rejects.toThrow(refused)
-    service('start')
+    postgres('start')
     expect(await store.ingest([loose(ended())])).toMatchObject([{ inserted: 1 }])
     await store.close()
   })
