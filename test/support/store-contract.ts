@@ -18,7 +18,10 @@ import {
 const EVERYBODY = { uid: undefined }
 const ALL = { after: undefined, limit: 1000 }
 
-export function describeStore(name: string, open: () => Promise<Store>): void {
+export const describeStore = (name: string, open: () => Promise<Store>): void =>
+  void describe(name, () => cases(name, open))
+
+function cases(name: string, open: () => Promise<Store>): void {
   let store: Store
   beforeEach(async () => {
     store = await open()
