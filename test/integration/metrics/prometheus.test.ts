@@ -35,6 +35,7 @@ afterAll(async () => {
 const reads = (expression: string, value: number) =>
   eventually(async () => (await sample(expression)) === value, {
     what: `${expression} to be ${value}`,
+    timeoutMs: 40_000,
   })
 
 describe('what promtool says', () => {
@@ -121,7 +122,8 @@ it('who asks without a credential is refused, and counted', async () => {
   await reads('hepwrap_aggregator_refusals_total{code="HW_CREDENTIAL_MISSING"}', 1)
 })
 
-describe('faults', () => {
+// An engine that was up is asked again after ten seconds; an aggregator that was down, after a while.
+describe('faults', { timeout: 180_000 }, () => {
   it('the aggregator is down: runs go on, the age of the oldest unsent record grows, and then falls', async () => {
     await aggregator.stop()
     await reads('up{job="hepwrap-aggregator"}', 0)

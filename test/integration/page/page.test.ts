@@ -72,7 +72,7 @@ beforeAll(async () => {
     const lines = (await reply.text()).split('\n').filter((line) => line.includes('"ended_at":"'))
     return lines.length === 3
   })
-})
+}, 180_000)
 afterEach(() => Promise.all(browser.contexts().map((context) => context.close())))
 afterAll(async () => {
   await browser.close()
