@@ -112,7 +112,7 @@ function beginOf(row: UsageRow, grain: Grain): number {
 function restOf(amount: readonly number[]): number {
   const rest = amount.at(-1) ?? 0
   const all = amount.reduce((sum, one) => sum + Math.abs(one), 0)
-  return rest <= all * 1e-9 ? 0 : rest
+  return rest <= all * 1e-12 ? 0 : rest
 }
 
 const sumOf = (amounts: readonly (readonly number[])[], series: number): number =>

@@ -1,5 +1,5 @@
 // Usage over time: what is asked for it, its chart, its legend and its table.
-import type { UsageRow, UsageQuery } from '../wire/report-api.js'
+import type { UsageQuery } from '../wire/report-api.js'
 import { askUsage } from './ask.js'
 import { type Grain, periodName, periodsOf, type Span, spanName } from './dates.js'
 import { type Child, element } from './elements.js'
@@ -10,7 +10,7 @@ import { drawToWidth } from './plots.js'
 import { MAX_SERIES, type Stack, stackOf } from './stack.js'
 import { type Column, foldedTable } from './tables.js'
 import { axisLabel, chartWords, colourOf, usageChart } from './usage-chart.js'
-import { isPlainName, type View } from './view.js'
+import { isPlainName, listsOf, type View } from './view.js'
 
 export interface UsageQuestion {
   readonly view: View
@@ -22,6 +22,8 @@ export interface UsageQuestion {
 
 const MAX_NAMES = 100
 const MAX_ROWS = 6000
+/** The aggregator takes 1024 characters; eight names of images with their digests are more. */
+const MAX_LIST = 1000
 
 export async function usagePanel(
   question: UsageQuestion,
@@ -67,16 +69,24 @@ async function askStack(question: UsageQuestion, signal: AbortSignal): Promise<S
   const most = await askUsage({ ...base, by: key, top: MAX_NAMES + 1, sort: measure.sort }, signal)
   const isWhole =
     most.length <= MAX_NAMES && most.length * periodsOf(span, grain).length <= MAX_ROWS
-  const top = isWhole ? most : most.filter((row) => isPlainName(row[key])).slice(0, MAX_SERIES)
-  const names = top.map((row) => row[key] ?? '').join(',')
-  const [parts, totals] = await Promise.all([
-    top.length === 0
-      ? Promise.resolve<readonly UsageRow[]>([])
-      : askUsage({ ...base, by: `${grain},${key}`, ...(isWhole ? {} : { [key]: names }) }, signal),
+  const top = isWhole ? most : most.filter((row) => isAskable(row[key])).slice(0, MAX_SERIES)
+  const lists = isWhole
+    ? [undefined]
+    : listsOf(
+        top.map((row) => row[key] ?? ''),
+        MAX_LIST,
+      )
+  const [totals, ...parts] = await Promise.all([
     askUsage({ ...base, by: grain }, signal),
+    ...lists.map((names) =>
+      askUsage({ ...base, by: `${grain},${key}`, ...(names && { [key]: names }) }, signal),
+    ),
   ])
-  return stackOf({ key, measure, span, grain, top, isWhole, parts, totals })
+  return stackOf({ key, measure, span, grain, top, isWhole, parts: parts.flat(), totals })
 }
+
+const isAskable = (name: string | null | undefined): boolean =>
+  isPlainName(name) && name.length <= MAX_LIST
 
 /** In the order of the stack, the name with the most first. */
 function legendOf(stack: Stack, { view }: UsageQuestion): HTMLElement {

@@ -73,3 +73,14 @@ export function searchOf(view: View): string {
 /** A filter that means this name and no other: a comma would part it, * and ? would match more. */
 export const isPlainName = (name: string | null | undefined): name is string =>
   typeof name === 'string' && name !== '' && !/[,*?]/.test(name) && name.trim() === name
+
+/** Names with commas, as filters, in as few lists as hold no more than `most` characters each. */
+export function listsOf(names: readonly string[], most: number): readonly string[] {
+  const lists: string[] = []
+  for (const name of names) {
+    const longer = lists.length === 0 ? name : `${lists.at(-1) ?? ''},${name}`
+    if (lists.length > 0 && longer.length <= most) lists[lists.length - 1] = longer
+    else lists.push(name)
+  }
+  return lists
+}

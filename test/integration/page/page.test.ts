@@ -17,7 +17,7 @@ import { type Daemon, startDaemon, stopDaemons } from '../../world/daemon.js'
 import { eventually } from '../../world/eventually.js'
 import { as, type User } from '../../world/world.js'
 import { screenshot, shown, startBrowser, violations, visit, type Visit } from './browser.js'
-import { madeUpJob, madeUpRecords, sumsOf } from './made-up-usage.js'
+import { madeUpJob, madeUpRecord, madeUpRecords, sumsOf } from './made-up-usage.js'
 import { POLICY, pretendAggregator } from './pretend-aggregator.js'
 
 const HOSTILE = '<img src=x onerror="window.hacked=1">'
@@ -35,6 +35,22 @@ const made = [
   return { ...record, id, user, uid: uidOf[name] ?? record.uid, image }
 })
 
+/** Names as long as real ones with their digests, and more of them than are asked for at once. */
+const manyImages = Array.from({ length: 110 }, (_, index) =>
+  madeUpRecord({
+    id: (900_000 + index).toString(16).padStart(32, '0'),
+    job_id: 900_100 + index,
+    user: 'zoe',
+    uid: 4999,
+    account: 'atlas',
+    image: `registry.hep.example/a-group/of/people/with-a-long-name/${'project'.repeat(10)}@sha256:${index.toString(16).padStart(64, '0')}`,
+    node: 'n1',
+    state: 'COMPLETED',
+    endedMs: nowMs - index * 1000 - 1000,
+    elapsedMs: 600_000 + index * 1000,
+  }),
+)
+
 let browser: Browser
 let aggregator: Aggregator
 let daemon: Daemon
@@ -43,9 +59,10 @@ let job = 0
 beforeAll(async () => {
   browser = await startBrowser()
   aggregator = await startAggregator({ config: { auth: { node_address: 'any' } } })
-  const nodes = new Set(made.map(({ node }) => node))
+  const seeded = [...made, ...manyImages]
+  const nodes = new Set(seeded.map(({ node }) => node))
   for (const node of nodes) {
-    const body = ndjson(made.filter((record) => record.node === node))
+    const body = ndjson(seeded.filter((record) => record.node === node))
     const sent = await askAs('root', aggregator, { method: 'POST', path: '/v1/records', body })
     expect([sent.status, await sent.text()]).toEqual([200, expect.stringContaining('"inserted":')])
   }
@@ -142,7 +159,8 @@ describe('a session', () => {
     expect(await page.locator('#viewer').innerText()).toBe(
       "root · operator: everybody's containers",
     )
-    expect(numberOf(await tileOf(page, 'Containers').innerText())).toBe(made.length + 3)
+    const all = made.length + manyImages.length + 3
+    expect(numberOf(await tileOf(page, 'Containers').innerText())).toBe(all)
     const users = page.getByRole('region', { name: 'Users' }).getByRole('rowheader')
     expect(await users.allInnerTexts()).toEqual(expect.arrayContaining(['alice', 'bob']))
   })
@@ -211,7 +229,7 @@ describe('figures', () => {
   ])('have the shape and the sums that the pretence of the other tests has: %s', async (query) => {
     const span = `since=${new Date(since(30)).toISOString()}&until=${new Date(since(2)).toISOString()}`
     const pretence = await pretendAggregator({
-      records: made,
+      records: [...made, ...manyImages],
       viewer: { user: 'root', uid: 0, operator: true },
       fails: undefined,
       hold: undefined,
@@ -233,6 +251,15 @@ describe('figures', () => {
       rows.map((row) => JSON.stringify(sorted(row))).sort()
     expect(real.length).toBeGreaterThan(0)
     expect(ordered(real)).toEqual(ordered(pretended))
+  })
+
+  it('of images with long names: the seven with the most by name, and all others', async () => {
+    const { page, complaints } = await signIn('root', '?user=zoe&by=image&last=24h')
+    const legend = page.locator('.legend li')
+    expect(await legend.count()).toBe(8)
+    expect(await legend.first().innerText()).toContain(manyImages.at(-1)?.image.slice(-20))
+    expect(await legend.last().innerText()).toContain('all others')
+    expect(complaints).toEqual([])
   })
 
   it('of a real job: its containers on the time line, and why one was refused', async () => {

@@ -70,6 +70,13 @@ describe('what is stacked', () => {
     )
   })
 
+  it('keeps a rest that is small, where it is no error of rounding', () => {
+    const small = users(9).map((run) => ({ ...run, day: 0, runs: 1 }))
+    const stack = stacked([{ user: 'big', day: 0, runs: 1e9 }, ...small], false)
+    expect(stack.series.at(-1)).toMatchObject({ label: 'all others', total: 3 })
+    expect(stack.total).toBe(1e9 + 9)
+  })
+
   it.each([
     [8, 8, false],
     [9, 8, true],

@@ -5,6 +5,7 @@ import {
   DEFAULT_VIEW,
   FILTERS,
   isPlainName,
+  listsOf,
   searchOf,
   STACKS,
   type View,
@@ -70,4 +71,22 @@ describe('a name as a filter', () => {
   it.each(['a*', 'a?', 'a,b', '', ' a', null, undefined])('%j would mean more or less', (text) =>
     expect(isPlainName(text)).toBe(false),
   )
+})
+
+describe('a list of names', () => {
+  it.each([
+    [[], []],
+    [['aaaa'], ['aaaa']],
+    [['aaaa', 'bbbb'], ['aaaa,bbbb']],
+    [
+      ['aaaa', 'bbbbb', 'c'],
+      ['aaaa', 'bbbbb,c'],
+    ],
+    [
+      ['aaaaaaaaaaaa', 'b', 'c'],
+      ['aaaaaaaaaaaa', 'b,c'],
+    ],
+  ])('%j of at most nine characters: %j', (names, lists) => {
+    expect(listsOf(names, 9)).toEqual(lists)
+  })
 })
