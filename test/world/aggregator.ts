@@ -17,12 +17,15 @@ import { stringify } from 'smol-toml'
 import { requestLine, sha256Hex } from '../../src/trust/request-line.js'
 import { selfSigned } from '../support/self-signed.js'
 import { eventually } from './eventually.js'
+import { freshDatabase } from './postgres.js'
 import { as, expectSuccess, type User } from './world.js'
 
 type Value = string | number | boolean | readonly string[]
 
 export interface AggregatorOptions {
   /** default: an SQLite file below its own directory */
+  store?: 'sqlite' | 'postgres'
+  /** in place of `store`: a URL */
   storeUrl?: string
   /** replaces single keys of the test config */
   config?: Partial<Record<'server' | 'store' | 'auth', Record<string, Value>>>
@@ -69,7 +72,9 @@ export async function startAggregator(options: AggregatorOptions = {}): Promise<
   mkdirSync(state)
   chownSync(state, AGGREGATOR_UID, AGGREGATOR_UID)
   const databasePath = join(state, 'aggregator.db')
-  const storeUrl = options.storeUrl ?? `sqlite:${databasePath}`
+  const storeUrl =
+    options.storeUrl ??
+    (options.store === 'postgres' ? await freshDatabase() : `sqlite:${databasePath}`)
   const port = await freePort()
   const tls = options.tls === true ? writeTls(directory) : undefined
   const configPath = join(directory, 'aggregator.toml')

@@ -19,6 +19,7 @@ import {
   type Aggregator,
 } from '../../world/aggregator.js'
 import { eventually } from '../../world/eventually.js'
+import { postgres } from '../../world/postgres.js'
 import { service } from '../../world/world.js'
 
 afterEach(stopAggregators)
@@ -44,11 +45,11 @@ async function idsAt(aggregator: Aggregator): Promise<string[]> {
 }
 
 describe('killed', () => {
-  it(
-    'ACCEPTANCE 34: 100 times at random while three nodes send: every record is there once, and the sums are exact',
-    { timeout: 240_000 },
-    async () => {
-      const aggregator = await startAggregator()
+  it.each(['sqlite', 'postgres'] as const)(
+    'ACCEPTANCE 34: 100 times at random while three nodes send (%s): every record is there once, and the sums are exact',
+    { timeout: 400_000 },
+    async (store) => {
+      const aggregator = await startAggregator({ store })
       const nodes = ['n1', 'n2', 'n3'].map((name) => nodeOf(aggregator, name))
       const ids = new Set<string>()
       let cpuUsec = 0
@@ -113,6 +114,31 @@ describe('the disk', () => {
     execFileSync('mount', ['-o', 'remount,size=200m', mount])
     await drained
     expect(await totals(aggregator)).toEqual({ runs: 10_000, cpuUsec: 10_000 * 1_000_000 })
+    await eventually(() => aggregator.logText().includes('the store answers again'))
+  })
+})
+
+describe('PostgreSQL', () => {
+  it('away, nothing is taken and it is said so; back again, all comes in', async () => {
+    const aggregator = await startAggregator({ store: 'postgres' })
+    const node = nodeOf(aggregator, 'n1', 100)
+    const write = (count: number) => {
+      for (let index = 0; index < count; index++) node.write(usageRecord())
+    }
+    write(1000)
+    await node.drain()
+    postgres('kill')
+    write(1000)
+    const drained = node.drain()
+    await eventually(() => aggregator.logText().includes('the store is not available'))
+    const reading = await askAs('alice', aggregator, { path: '/v1/records' })
+    expect(reading.status).toBe(503)
+    const { error } = (await reading.json()) as { error: { code: string; message: string } }
+    expect(error.code).toBe('HW_STORE_UNAVAILABLE')
+    expect(error.message).not.toMatch(/postgres|ECONN|socket|5432/i)
+    postgres('start')
+    await drained
+    expect((await totals(aggregator)).runs).toBe(2000)
     await eventually(() => aggregator.logText().includes('the store answers again'))
   })
 })
