@@ -24,7 +24,7 @@ declare module 'fastify' {
   }
 }
 
-const MAX_HEADER_BYTES = 32 * 1024
+const MAX_HEADER_BYTES = 48 * 1024
 const HEADERS_TIMEOUT_MS = 10_000
 const KEEP_ALIVE_MS = 75_000
 const NO_BODY = new Uint8Array()

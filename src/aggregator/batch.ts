@@ -13,8 +13,10 @@ export interface Origin {
   readonly node: string
 }
 
-/** How many lines are read in one go: a millisecond or two, while the aggregator does nothing else. */
-const LINES_A_TURN = 200
+/** Far more than an honest record takes. */
+const MAX_LINE_BYTES = 128 * 1024
+/** How much is read in one go: a few milliseconds, while the aggregator does nothing else. */
+const BYTES_A_TURN = 128 * 1024
 const LINE_FEED = 0x0a
 
 /** Throws HW_BATCH_INVALID with line, field and value; HW_BATCH_TOO_LARGE. */
@@ -26,6 +28,7 @@ export async function parseBatch(
   const records: SequencedRecord[] = []
   let of = origin
   let line = 0
+  let turnAt = 0
   for (let at = 0; at < body.length;) {
     const found = body.indexOf(LINE_FEED, at)
     const end = found < 0 ? body.length : found
@@ -35,12 +38,16 @@ export async function parseBatch(
         'HW_BATCH_TOO_LARGE',
         `the batch has more than ${MAX_BATCH_RECORDS} records`,
       )
+    if (end - at > MAX_LINE_BYTES)
+      throw fault(line, `the line has ${end - at} bytes; a record has at most ${MAX_LINE_BYTES}`)
     const one = parseLine(body.toString('utf8', at, end), line)
     of ??= one.record
     checkPlace(one, line, of, range)
     records.push(one)
     at = end + 1
-    if (line % LINES_A_TURN === 0) await nextTurn()
+    if (at - turnAt < BYTES_A_TURN) continue
+    turnAt = at
+    await nextTurn()
   }
   return records
 }
@@ -54,7 +61,29 @@ function parseLine(text: string, line: number): SequencedRecord {
   const changeSeq = given['change_seq'] ?? 0
   if (typeof changeSeq !== 'number' || !Number.isSafeInteger(changeSeq) || changeSeq < 0)
     throw fault(line, `change_seq must be a whole number from 0 up (${shown(changeSeq)})`)
+  cutTexts(record)
   return { record: record as unknown as UsageRecord, changeSeq }
+}
+
+/** As long as an honest node lets them become; what is longer is cut, and the record counts all the same. */
+const MAX_TEXT = 1024
+const MAX_COMMAND = 4096
+const MAX_LABELS = 16_384
+
+function cutTexts(record: Record<string, unknown>): void {
+  for (const field of RECORD_FIELDS) {
+    const value = record[field]
+    const most = field === 'command' ? MAX_COMMAND : MAX_TEXT
+    if (typeof value === 'string' && value.length > most) record[field] = value.slice(0, most)
+  }
+  const { labels } = record
+  if (
+    labels !== null &&
+    Object.entries(labels as object)
+      .flat()
+      .join('').length > MAX_LABELS
+  )
+    record['labels'] = null
 }
 
 function parseObject(text: string, line: number): Readonly<Record<string, unknown>> {

@@ -45,15 +45,15 @@ export interface Aggregator {
   readonly page: Page
   readonly isWell: () => Promise<boolean>
   readonly noteRefusal: ReturnType<typeof createRefusalNotes>
-  /** Reports whether a party's wrong clock has not been spoken of for an hour. */
-  readonly isTimeForSkew: (party: string) => boolean
+  /** Reports whether this has not been spoken of for an hour. */
+  readonly isTimeFor: (what: string) => boolean
 }
 
 const MEBIBYTE = 1024 * 1024
 /** Of what may arrive at once, one sender may have this part. */
 const SENDERS_SHARE = 4
 const QUESTIONS_AT_ONCE = 16
-const SKEW_SAID_EVERY_MS = 3_600_000
+const SAID_EVERY_MS = 3_600_000
 const PROBE_KEPT_MS = 2000
 const PROBE_WAIT_MS = 5000
 const LEDGERS_KEPT_MS = 10_000
@@ -83,7 +83,7 @@ export async function compose({ config, openStore, tokens }: Parts): Promise<Agg
     onError: () => metrics.storeErrors.inc(),
     onUp: (isUp) => metrics.storeUp.set(isUp ? 1 : 0),
   })
-  const { method, operators, node_address } = config.auth
+  const { method, operators, clusters, node_address } = config.auth
   // A directory of users that hangs holds one of Node's threads, and leaves the others to unpack batches.
   const oneByOne = atMost(1)
   return {
@@ -95,6 +95,7 @@ export async function compose({ config, openStore, tokens }: Parts): Promise<Agg
     scheme: method === 'munge' ? 'MUNGE' : 'Bearer',
     partyOf: createParties({
       operators,
+      clusters,
       addresses: node_address === 'any' ? undefined : createNodeAddresses({ clock }),
       nameOf: (uid) => oneByOne(async () => (await lookupUser(uid))?.name),
     }),
@@ -108,7 +109,7 @@ export async function compose({ config, openStore, tokens }: Parts): Promise<Agg
     // Kept: anybody may ask, and each answer is a write to the disk.
     isWell: keptFor(clock, PROBE_KEPT_MS, () => probe(store)),
     noteRefusal: createRefusalNotes(clock, log, metrics),
-    isTimeForSkew: onceInAWhile(clock, SKEW_SAID_EVERY_MS),
+    isTimeFor: onceInAWhile(clock, SAID_EVERY_MS),
   }
 }
 

@@ -26,7 +26,12 @@ export async function expireOnce(
   { store, clock, log, metrics }: Pick<Aggregator, 'store' | 'clock' | 'log' | 'metrics'>,
   keptMs: number,
 ): Promise<void> {
-  const beforeMs = clock.nowMs() - keptMs
+  // By a clock that is wrong at boot everything would be old: no later than a day after a node was last heard of.
+  const lastSeenMs = (await store.ledgers()).reduce(
+    (last, one) => Math.max(last, one.lastSeenMs),
+    0,
+  )
+  const beforeMs = Math.min(clock.nowMs(), lastSeenMs + DAY_MS) - keptMs
   let expired = 0
   for (let count = AT_ONCE; count >= AT_ONCE;) {
     count = await store.expire(beforeMs, AT_ONCE)

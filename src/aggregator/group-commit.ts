@@ -1,6 +1,6 @@
 // Batches of many nodes go to the store together: one transaction, one flush to the disk. Nobody waits for a timer; what
 // comes while the store is at work is the next group.
-import { asHepwrapError } from '../base/errors.js'
+import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import type { Batch, BatchOutcome, Store } from '../store/store.js'
 
 export interface GroupCommit {
@@ -67,6 +67,15 @@ async function commit(store: Pick<Store, 'ingest'>, group: readonly Waiting[]): 
     // One batch that the store cannot take must not take the others with it.
     if (group.length > 1 && asHepwrapError(error).code !== 'HW_STORE_UNAVAILABLE')
       for (const one of group) await commit(store, [one])
-    else group.forEach(({ reject }) => reject(error))
+    else group.forEach(({ reject }) => reject(faultOf(error)))
   }
+}
+
+// Sent again it would fail again: the node halves it until the one record is alone, and sets that aside.
+function faultOf(thrown: unknown): HepwrapError {
+  const error = asHepwrapError(thrown)
+  if (error.code === 'HW_STORE_UNAVAILABLE') return error
+  return new HepwrapError('HW_BATCH_INVALID', 'the database cannot hold a record of this batch', {
+    cause: thrown,
+  })
 }

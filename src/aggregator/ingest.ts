@@ -110,12 +110,8 @@ function gap(batch: Batch, acked: number, { log, metrics }: Aggregator) {
   return { gap: acked }
 }
 
-function applied(
-  batch: Batch,
-  outcome: Applied,
-  party: Party,
-  { log, metrics }: Aggregator,
-): BatchReply {
+function applied(batch: Batch, outcome: Applied, party: Party, aggregator: Aggregator): BatchReply {
+  const { log, metrics } = aggregator
   const { inserted, changed, corrected, foreign } = outcome
   const duplicates = outcome.duplicates + foreign
   const isKnown = batch.records.length > 0 && inserted + changed === 0
@@ -131,13 +127,22 @@ function applied(
     metrics.records.inc({ outcome: 'foreign' }, foreign)
     log.error({ ...of, foreign }, 'records with ids of another node’s records: left as they were')
   }
-  for (const { kind, previous } of outcome.remarks) {
+  sayRemarks(outcome.remarks, of, aggregator)
+  return { inserted, changed, duplicates, acked: outcome.acked ?? null }
+}
+
+function sayRemarks(
+  remarks: Applied['remarks'],
+  of: ReturnType<typeof placeOf> & { readonly by: string },
+  { log, isTimeFor }: Aggregator,
+): void {
+  for (const { kind, previous } of remarks) {
     if (kind === 'first-ledger') log.info(of, 'a new node')
     else if (kind === 'new-ledger')
       log.warn({ ...of, previous }, 'the node has a new ledger: it was installed anew')
-    else log.error({ ...of, previous }, 'two ledgers send in the name of one node')
+    else if (isTimeFor(`two ledgers ${of.ledger ?? ''} ${previous ?? ''}`))
+      log.error({ ...of, previous }, 'two ledgers send in the name of one node')
   }
-  return { inserted, changed, duplicates, acked: outcome.acked ?? null }
 }
 
 function placeOf({ range, records }: Batch) {
@@ -153,7 +158,11 @@ function noteSkew(query: BatchQuery, nowMs: number, party: Party, aggregator: Ag
   if (sentAtMs === undefined) return
   const skewMs = sentAtMs - nowMs
   aggregator.metrics.clockSkewSeconds.observe(Math.abs(skewMs) / 1000)
-  if (Math.abs(skewMs) <= SKEW_WORTH_A_LINE_MS || !aggregator.isTimeForSkew(party.label)) return
+  if (
+    Math.abs(skewMs) <= SKEW_WORTH_A_LINE_MS ||
+    !aggregator.isTimeFor(`clock of ${party.label} ${query.node ?? ''}`)
+  )
+    return
   const { cluster, node } = query
   aggregator.log.warn(
     { cluster, node, skew_s: Math.round(skewMs / 1000) },

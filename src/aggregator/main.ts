@@ -125,6 +125,7 @@ async function serve(config: AggregatorConfig, files: Files): Promise<void> {
   )
   process.on('SIGHUP', () => {
     tokens = reread(config.auth.token_file, tokens, log)
+    aggregator.sessions.clear() // they are as good as what they were given for
   })
   const app = buildApp(aggregator, files.tls)
   await app.listen({ ...splitListen(config.server.listen), backlog: BACKLOG })

@@ -23,9 +23,14 @@ const WAIT_MS = 5000
 /** Look-ups hold threads of Node's pool, which unpacks batches as well. */
 const AT_ONCE = 2
 
+/** Beyond its time an address is good while it is looked up anew: who keeps the look-ups busy keeps nobody out. */
+const STALE_MS = 3_600_000
+/** Look-ups that one host may have waiting. */
+const WAITING_A_HOST = 4
+
 interface Kept {
-  readonly untilMs: number
-  readonly addresses: Promise<readonly string[]>
+  readonly atMs: number
+  readonly addresses: readonly string[]
 }
 
 export function createNodeAddresses({
@@ -34,36 +39,61 @@ export function createNodeAddresses({
   resolve = systemLookup,
 }: NodeAddressOptions): NodeAddresses {
   const kept = new Map<string, Kept>()
+  const asked = new Map<string, Promise<readonly string[]>>()
+  const waiting = new Map<string, number>()
   const inTurn = atMost(AT_ONCE)
 
-  const addressesOf = (node: string): Promise<readonly string[]> => {
-    const nowMs = clock.monotonicMs()
-    const known = kept.get(node)
-    if (known !== undefined && known.untilMs > nowMs) return known.addresses
-    const addresses = inTurn(() => resolve(node))
-    keep(node, { untilMs: nowMs + KEPT_MS, addresses })
-    addresses.then(
-      (found) => {
-        if (found.length === 0) keep(node, { untilMs: nowMs + KEPT_ABSENT_MS, addresses })
-      },
-      () => kept.delete(node),
-    )
-    return addresses
-  }
-  const keep = (node: string, entry: Kept) => {
+  const keep = (node: string, addresses: readonly string[]) => {
     kept.delete(node)
-    kept.set(node, entry)
+    kept.set(node, { atMs: clock.monotonicMs(), addresses })
     const oldest = kept.keys().next()
     if (kept.size > KEPT_NAMES && oldest.done !== true) kept.delete(oldest.value)
+    return addresses
+  }
+  const lookUp = (node: string, origin: string): Promise<readonly string[]> => {
+    const known = asked.get(node)
+    if (known !== undefined) return known
+    const mine = (waiting.get(origin) ?? 0) + 1
+    if (mine > WAITING_A_HOST) throw unresolved(node)
+    waiting.set(origin, mine)
+    const answer = inTurn(() => resolve(node))
+      .then((addresses) => keep(node, addresses))
+      .finally(() => {
+        asked.delete(node)
+        const left = (waiting.get(origin) ?? 1) - 1
+        if (left > 0) waiting.set(origin, left)
+        else waiting.delete(origin)
+      })
+    answer.catch(() => undefined) // whoever waits for it is told
+    asked.set(node, answer)
+    return answer
+  }
+  const isKnown = (node: string, origin: string): boolean => {
+    const known = kept.get(node)
+    if (known?.addresses.includes(origin) !== true) return false
+    const ageMs = clock.monotonicMs() - known.atMs
+    if (ageMs > KEPT_MS && ageMs <= STALE_MS) refresh(node, origin)
+    return ageMs <= STALE_MS
+  }
+  const refresh = (node: string, origin: string) => {
+    try {
+      void lookUp(node, origin)
+    } catch {
+      // its host has enough of them waiting: another time
+    }
   }
 
   return {
     check: async (node, origin) => {
-      const addresses = await within(waitMs, addressesOf(node), () => unresolved(node))
-      if (addresses.includes(origin)) return
-      // A new address of a node that was moved is not refused for five minutes.
-      kept.delete(node)
-      throw new HepwrapError('HW_NODE_MISMATCH', mismatch(node, origin, addresses))
+      if (isKnown(node, origin)) return
+      const known = kept.get(node)
+      // A node that was moved is not refused for longer than this.
+      const isFresh = known !== undefined && clock.monotonicMs() - known.atMs <= KEPT_ABSENT_MS
+      const addresses = isFresh
+        ? known.addresses
+        : await within(waitMs, lookUp(node, origin), () => unresolved(node))
+      if (!addresses.includes(origin))
+        throw new HepwrapError('HW_NODE_MISMATCH', mismatch(node, origin, addresses))
     },
   }
 }

@@ -23,6 +23,8 @@ export interface NodeName {
 
 export interface PartyOptions {
   readonly operators: readonly string[]
+  /** Empty: of all. */
+  readonly clusters: readonly string[]
   /** Undefined: root of any host may write for any node. */
   readonly addresses: NodeAddresses | undefined
   /** The name of a uid on this host; undefined: it has none. */
@@ -31,7 +33,7 @@ export interface PartyOptions {
 
 const NAME_WAIT_MS = 3000
 
-export function createParties({ operators, addresses, nameOf }: PartyOptions) {
+export function createParties({ operators, clusters, addresses, nameOf }: PartyOptions) {
   const nameFor = async (uid: number): Promise<string | null> => {
     if (uid === 0) return 'root'
     const late = () => new Error('no answer')
@@ -55,7 +57,7 @@ export function createParties({ operators, addresses, nameOf }: PartyOptions) {
       case 'munge': {
         const user = await nameFor(sender.uid)
         const isOperator = user !== null && operators.includes(user)
-        const writer = { origin: sender.origin, addresses }
+        const writer = { origin: sender.origin, addresses, clusters }
         return personParty(sender.uid, user, isOperator, sender.uid === 0 ? writer : undefined)
       }
     }
@@ -73,6 +75,7 @@ export function scopeOf({ uid, isOperator, label }: Party): StoreScope {
 interface Writer {
   readonly origin: string
   readonly addresses: NodeAddresses | undefined
+  readonly clusters: readonly string[]
 }
 
 function personParty(
@@ -90,7 +93,13 @@ function personParty(
     mayWriteFor: async (place) => {
       if (writer === undefined)
         throw new HepwrapError('HW_NODE_MISMATCH', `${label} is a person; records come from nodes`)
-      if (place !== undefined) await writer.addresses?.check(place.node, writer.origin)
+      if (place === undefined) return
+      if (writer.clusters.length > 0 && !writer.clusters.includes(place.cluster))
+        throw new HepwrapError(
+          'HW_NODE_MISMATCH',
+          `cluster ${quote(place.cluster)} is none of [auth] clusters`,
+        )
+      await writer.addresses?.check(place.node, writer.origin)
     },
   }
 }

@@ -98,10 +98,17 @@ export const nodesFilter = (query: {
   defined({ clusters: words(query.cluster), nodes: words(query.node) })
 
 const words = (text: string | undefined): readonly string[] | undefined =>
-  text
+  printable(text)
     ?.split(',')
     .map((word) => word.trim())
     .filter((word) => word !== '')
+
+/** No name has control characters, and not every database can be asked for them. */
+function printable(text: string | undefined): string | undefined {
+  if (text !== undefined && /[\u0000-\u001f\u007f]/.test(text))
+    throw invalid(`${quote(text)} is no name: it has control characters`)
+  return text
+}
 
 function states(text: string | undefined): readonly RecordState[] | undefined {
   const wanted = words(text?.toUpperCase())

@@ -27,12 +27,17 @@ export function createRefusalNotes(clock: Clock, log: Logger, metrics: Metrics) 
     // Of an open route, and where it was the credential that failed, nobody.
     const party = request.party as FastifyRequest['party'] | null
     const from = request.socket.remoteAddress
-    const who = party?.label
-    if (!isTime(`${code} ${who ?? from ?? ''}`)) return
-    const target = isBatch ? quote(request.url) : undefined
-    const line = { code, route, by: who, from, target }
+    const by = party?.label
+    if (!isTime(`${code} ${by ?? from ?? ''}`)) return
+    const line = { code, route, by, from, ...(isBatch && batchFacts(error, request)) }
     if (code === 'HW_INTERNAL') log.error({ ...line, err: error }, 'a request failed')
     else if (statusCode === 404) log.debug({ ...line, reason: message }, 'refused')
     else log.warn({ ...line, reason: message }, isBatch ? 'a batch was refused' : 'refused')
   }
 }
+
+/** What was asked, and what the database said of it, if it was the database. */
+const batchFacts = ({ cause }: HepwrapError, { url }: FastifyRequest) => ({
+  target: quote(url),
+  cause: cause instanceof Error ? quote(cause.message) : undefined,
+})

@@ -5,6 +5,7 @@ import { count, oneOf, PATH, section, text, type Frozen } from './value-types.js
 // "127.0.0.1:7780", "[::]:7780", "acct.example:7780".
 const LISTEN = '^(?:\\[[0-9A-Fa-f:.]{2,45}\\]|[A-Za-z0-9.-]{1,253}):[0-9]{1,5}$'
 const USER = '^[^\\s:/\\u0000-\\u001f]{1,64}$'
+const CLUSTER = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
 const optionalPath = () => text('an absolute path, or empty', '', { pattern: `^$|${PATH}` })
 
 export const AggregatorConfigSchema = section({
@@ -32,6 +33,11 @@ export const AggregatorConfigSchema = section({
     operators: Type.Array(Type.String({ pattern: USER, expects: 'the name of a user' }), {
       expects: 'a list of names of users',
       default: ['root'],
+    }),
+    /** Clusters whose records are taken; empty: of all. */
+    clusters: Type.Array(Type.String({ pattern: CLUSTER, expects: 'the name of a cluster' }), {
+      expects: 'a list of names of clusters',
+      default: [],
     }),
     /** resolve: root writes for a node only from the address that the node's name has. */
     node_address: oneOf(['resolve', 'any'], 'resolve'),

@@ -17,6 +17,8 @@ export const USAGE_KEYS = [
 export type UsageKey = (typeof USAGE_KEYS)[number]
 
 const Text = Type.String({ minLength: 1, maxLength: 1024 })
+/** A list: names of images are long. */
+const Names = Type.String({ minLength: 1, maxLength: 8192 })
 
 /**
  * `GET /v1/records` of the aggregator: the daemon's filters and these. Names as in UsageQuery. Without `limit` the whole
@@ -25,10 +27,12 @@ const Text = Type.String({ minLength: 1, maxLength: 1024 })
 export const SiteRecordsQuery = Type.Object(
   {
     ...RecordsQuery.properties,
-    account: Type.Optional(Text),
-    node: Type.Optional(Text),
-    cluster: Type.Optional(Text),
-    partition: Type.Optional(Text),
+    user: Type.Optional(Names),
+    image: Type.Optional(Names),
+    account: Type.Optional(Names),
+    node: Type.Optional(Names),
+    cluster: Type.Optional(Names),
+    partition: Type.Optional(Names),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
     cursor: Type.Optional(Text),
   },
@@ -46,11 +50,11 @@ export const UsageQuery = Type.Object(
     by: Type.Optional(Type.String({ pattern: '^[a-z]+(,[a-z]+){0,5}$' })),
     since: Type.Optional(Text),
     until: Type.Optional(Text),
-    cluster: Type.Optional(Text),
-    user: Type.Optional(Text),
-    account: Type.Optional(Text),
-    image: Type.Optional(Text),
-    node: Type.Optional(Text),
+    cluster: Type.Optional(Names),
+    user: Type.Optional(Names),
+    account: Type.Optional(Names),
+    image: Type.Optional(Names),
+    node: Type.Optional(Names),
     state: Type.Optional(Text),
     /** The `top` rows with the most of `sort`, within each period if there is one; absent: all, by their keys. */
     top: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000 })),

@@ -43,6 +43,43 @@ describe('is taken', () => {
   })
 })
 
+describe('texts that no honest node sends', () => {
+  it('are cut, and the record counts all the same', async () => {
+    const long = 'é'.repeat(10_000)
+    const lines = ndjson([
+      usageRecord({ image: long, command: long, account: long, labels: { a: 'x'.repeat(20_000) } }),
+      usageRecord({ labels: { a: 'x'.repeat(8000), b: 'y'.repeat(8000) } }),
+    ])
+    const [first, second] = await parse(lines)
+    expect(first?.record).toMatchObject({
+      image: 'é'.repeat(1024),
+      command: 'é'.repeat(4096),
+      account: 'é'.repeat(1024),
+      labels: null,
+    })
+    expect(second?.record.labels).toEqual({ a: 'x'.repeat(8000), b: 'y'.repeat(8000) })
+  })
+
+  it('in lines longer than any record are not even parsed', async () => {
+    const bomb = `[${'[],'.repeat(100_000)}0]\n`
+    await expect(parse(bomb)).rejects.toMatchObject({ code: 'HW_BATCH_INVALID' })
+    await expect(parse(bomb)).rejects.toThrow(
+      /^line 1: the line has \d+ bytes; a record has at most/,
+    )
+  })
+
+  it('leave others their turn while they are parsed', async () => {
+    const nested = ndjson([
+      { ...usageRecord(), of_tomorrow: Array.from({ length: 30_000 }, () => []) },
+    ])
+    let turns = 0
+    const count = setInterval(() => turns++, 0)
+    await parse(nested.repeat(50))
+    clearInterval(count)
+    expect(turns).toBeGreaterThan(10)
+  })
+})
+
 describe('is refused', () => {
   const good = ndjson([usageRecord()])
 

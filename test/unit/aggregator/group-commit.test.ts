@@ -86,6 +86,8 @@ describe('group commit', () => {
     await store.release(new Error('a value it cannot hold'))
     await store.release(new Error('a value it cannot hold'))
     await store.release()
+    const [, alone] = await all
+    expect(alone).toMatchObject({ status: 'rejected', reason: { code: 'HW_BATCH_INVALID' } })
     expect((await all).map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
     expect(store.groups).toEqual([[1], [2, 3], [2], [3]])
     await commits.drain()

@@ -15,6 +15,7 @@ const N1 = { cluster: 'hepp', node: 'n1' }
 const names: Record<number, string> = { 2001: 'alice', 1000: 'adm' }
 const partyOf = createParties({
   operators: ['root', 'adm'],
+  clusters: ['hepp'],
   addresses: createNodeAddresses({
     clock: handClock(),
     resolve: async (name) => (name === 'n1' ? ['10.0.0.1', '10.1.0.1'] : []),
@@ -42,6 +43,9 @@ describe('a party by MUNGE', () => {
     await expect((await munge(0)).mayWriteFor({ ...N1, node: 'n2' })).rejects.toThrow(
       /node "n2" has no address here/,
     )
+    await expect((await munge(0)).mayWriteFor({ ...N1, cluster: 'hpc' })).rejects.toThrow(
+      'cluster "hpc" is none of [auth] clusters',
+    )
     for (const uid of [2001, 1000])
       for (const place of [N1, undefined])
         await expect((await munge(uid)).mayWriteFor(place)).rejects.toMatchObject(mismatch)
@@ -50,6 +54,7 @@ describe('a party by MUNGE', () => {
   it('is nobody while the directory of users does not answer', async () => {
     const lost = createParties({
       operators: [],
+      clusters: [],
       addresses: undefined,
       nameOf: () => Promise.reject(new Error('LDAP is down')),
     })
@@ -83,27 +88,44 @@ describe('a party by token', () => {
 })
 
 describe('addresses of nodes', () => {
-  it('are asked for once in five minutes; an absent one, and a mismatch, sooner', async () => {
+  const mismatched = (error: unknown) => (error as { code: string }).code === 'HW_NODE_MISMATCH'
+
+  it('are asked for once in five minutes, and while that goes on the old ones are good', async () => {
     const clock = handClock()
-    let address = '10.0.0.1'
     let asked = 0
+    let answer: () => void = () => undefined
     const addresses = createNodeAddresses({
       clock,
-      resolve: async (name) => {
+      resolve: async () => {
         asked++
-        return name === 'gone' ? [] : [address]
+        if (asked > 1) await new Promise<void>((resolve) => (answer = resolve))
+        return ['10.0.0.1']
       },
     })
     await addresses.check('n1', '10.0.0.1')
+    clock.ms = 300_000
     await addresses.check('n1', '10.0.0.1')
     expect(asked).toBe(1)
-    address = '10.0.0.9'
-    await expect(addresses.check('n1', '10.0.0.9')).rejects.toMatchObject(mismatch)
-    await addresses.check('n1', '10.0.0.9') // the node was moved: the name was looked up again
-    expect(asked).toBe(2)
     clock.ms = 300_001
+    await addresses.check('n1', '10.0.0.1')
+    await addresses.check('n1', '10.0.0.1')
+    expect(asked).toBe(2)
+    answer()
+    await new Promise((resolve) => setImmediate(resolve))
+    clock.ms = 600_000
+    await addresses.check('n1', '10.0.0.1')
+    expect(asked).toBe(2)
+  })
+
+  it('that are others now are seen within fifteen seconds', async () => {
+    const clock = handClock()
+    let address = '10.0.0.1'
+    const addresses = createNodeAddresses({ clock, resolve: async () => [address] })
+    await addresses.check('n1', '10.0.0.1')
+    address = '10.0.0.9'
+    await expect(addresses.check('n1', '10.0.0.9')).rejects.toSatisfy(mismatched)
+    clock.ms = 15_001
     await addresses.check('n1', '10.0.0.9')
-    expect(asked).toBe(3)
   })
 
   it('that nobody tells are waited for, not for ever, and only two at once', async () => {
@@ -120,6 +142,28 @@ describe('addresses of nodes', () => {
     for (const check of await Promise.allSettled(checks))
       expect(check).toMatchObject({ status: 'rejected', reason: { code: 'HW_AGGREGATOR_BUSY' } })
     expect(open).toEqual(['n1', 'n2'])
+  })
+
+  it('that one host asks for without end keep out nobody who is known', async () => {
+    const clock = handClock()
+    const open: string[] = []
+    const addresses = createNodeAddresses({
+      clock,
+      waitMs: 20,
+      resolve: (name) => {
+        open.push(name)
+        return name === 'n1' ? Promise.resolve(['10.0.0.1']) : new Promise(() => undefined)
+      },
+    })
+    await addresses.check('n1', '10.0.0.1')
+    clock.ms = 301_000
+    const evil = Array.from({ length: 100 }, (_, index) =>
+      addresses.check(`x${index}.evil.example`, '10.0.0.66'),
+    )
+    const settled = await Promise.allSettled(evil)
+    expect(settled.every(({ status }) => status === 'rejected')).toBe(true)
+    expect(open.length).toBeLessThanOrEqual(3)
+    await addresses.check('n1', '10.0.0.1')
   })
 })
 
@@ -143,12 +187,27 @@ describe('sessions', () => {
     expect(sessions.partyOf(cookie)).toBeUndefined()
   })
 
-  it('are no more than fit', async () => {
+  it('of one are sixteen at most, his oldest go, and nobody else’s', async () => {
     const sessions = createSessions(handClock())
-    const alice = await munge(2001)
-    const codes = Array.from({ length: 10_001 }, () => sessions.offer(alice))
+    const [alice, bob] = [await munge(2001), await munge(2002)]
+    const bobs = sessions.redeem(sessions.offer(bob)) ?? ''
+    const first = sessions.redeem(sessions.offer(alice)) ?? ''
+    const codes = Array.from({ length: 1000 }, () => sessions.offer(alice))
     expect(sessions.redeem(codes[0]!)).toBeUndefined()
-    expect(sessions.redeem(codes[10_000]!)).toBeDefined()
+    expect(codes.filter((code) => sessions.redeem(code) !== undefined)).toHaveLength(16)
+    expect(sessions.partyOf(first)).toBeUndefined()
+    expect(sessions.partyOf(bobs)).toBe(bob)
+    sessions.clear()
+    expect(sessions.partyOf(bobs)).toBeUndefined()
+  })
+
+  it('of all are no more than fit: the next is refused, and none is ended', async () => {
+    const sessions = createSessions(handClock())
+    const first = sessions.offer(await munge(100_000))
+    for (let uid = 100_001; uid < 110_000; uid++) sessions.offer(await munge(uid))
+    const last = await munge(110_000)
+    expect(() => sessions.offer(last)).toThrow(/there are 10000 sessions already/)
+    expect(sessions.redeem(first)).toBeDefined()
   })
 })
 

@@ -52,6 +52,7 @@ describe('records', () => {
     [{ since: '2026-02-31T00:00:00Z' }, /^since "2026-02-31T00:00:00Z" is not a time/],
     [{ until: '2026-01-31' }, /^until "2026-01-31" is not a time/],
     [{ until: '2026-01-31T12:00:00 01:00' }, /^until .* is not a time/],
+    [{ user: 'a\u0000b' }, /^"a.u0000b" is no name: it has control characters/],
     [{ limit: '0' }, /^limit 0: /],
     [{ limit: '1e3' }, /^limit "1e3": /],
     [{ limit: '100000' }, /^limit 100000: /],

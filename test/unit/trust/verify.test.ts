@@ -76,8 +76,9 @@ describe('MUNGE credentials', () => {
     ['Bearer token-of-alice-1', 'HW_CREDENTIAL_INVALID'],
     ['MUNGE', 'HW_CREDENTIAL_INVALID'],
     ['MUNGE x', 'HW_CREDENTIAL_INVALID'],
-    [`MUNGE MUNGE:${'A'.repeat(20_000)}:`, 'HW_CREDENTIAL_INVALID'],
+    [`MUNGE MUNGE:${'A'.repeat(28_000)}:`, 'HW_CREDENTIAL_INVALID'],
     ['MUNGE MUNGE:AAAA:', 'HW_MUNGE_UNAVAILABLE'],
+    ['MUNGE MUNGE:AAB=:', 'HW_CREDENTIAL_INVALID'], // the same bytes as AAA=
   ])('%s: %s', async (authorization, code) => {
     await expect(verifier.verify(request(authorization))).rejects.toMatchObject(coded(code))
   })
