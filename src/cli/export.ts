@@ -1,6 +1,6 @@
 // `hepwrap export`: usage for other accounting systems: job records of the EGI, and sums as CSV and NDJSON.
 import { rfc3339, systemClock } from '../base/clock.js'
-import { HepwrapError } from '../base/errors.js'
+import { HepwrapError, quote } from '../base/errors.js'
 import { APEL_HEADER, collectApelJobs, scoresOf, type ApelSite } from '../reports/apel.js'
 import type { NodeRow } from '../wire/ingest-api.js'
 import type { UsageRow } from '../wire/report-api.js'
@@ -70,6 +70,7 @@ async function exportApel(line: VerbLine, query: URLSearchParams): Promise<void>
   const perCore = parseScore(line.value('default-hepscore'))
   if (query.get('until') === null) query.set('until', rfc3339(systemClock.nowMs()))
   const aggregator = await needAggregator(line)
+  await requireOperator(aggregator)
   const nodes = await aggregator.ask<readonly NodeRow[]>('GET', '/v1/nodes')
   const jobs = collectApelJobs(scoresOf(nodes, perCore))
   for await (const record of endedWithin(aggregator, query)) jobs.add(record)
@@ -77,6 +78,22 @@ async function exportApel(line: VerbLine, query: URLSearchParams): Promise<void>
   const outgoing = line.value('outgoing')
   if (outgoing === undefined) await printMessage(jobs.records(site))
   else await queueMessages(openOutgoing(outgoing, systemClock.nowMs()), jobs.records(site))
+}
+
+/** His own jobs alone would pass for the site's. */
+async function requireOperator(aggregator: Aggregator): Promise<void> {
+  const { user, operator } = await aggregator.ask<Viewer>('GET', '/v1/whoami')
+  if (operator) return
+  const why = 'a site reports all of its jobs'
+  throw new HepwrapError(
+    'HW_NOT_OPERATOR',
+    `${quote(user)} is no operator of the aggregator ${aggregator.url}, and ${why}`,
+  )
+}
+
+interface Viewer {
+  readonly user: string
+  readonly operator: boolean
 }
 
 async function printMessage(records: Iterable<string>): Promise<void> {

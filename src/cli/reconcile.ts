@@ -139,7 +139,7 @@ async function slurmJobs(
 /** Where Slurm names no cluster at all, each record is of a job that it never saw. */
 function clustersOf(line: VerbLine, jobs: readonly SlurmJob[]): ReadonlySet<string> | undefined {
   const named = line.value('cluster')
-  if (named !== undefined) return new Set([named])
+  if (named !== undefined) return new Set(named.split(','))
   return jobs.length === 0 ? undefined : new Set(jobs.map(({ cluster }) => cluster))
 }
 

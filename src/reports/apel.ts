@@ -161,5 +161,5 @@ function coveredMs(spans: readonly (readonly [number, number])[]): number {
 const asValue = (value: string | number): string =>
   String(value)
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
-    .replaceAll('%%', '% %')
+    .replace(/%(?=%)/g, '% ')
     .trim()

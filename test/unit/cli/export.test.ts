@@ -41,8 +41,11 @@ async function run(
   args: readonly string[],
   records: readonly unknown[] = [someRecord],
   nodes: readonly unknown[] = [node],
+  isOperator = true,
 ) {
   aggregator = await startFakeAggregator((url, reply) => {
+    if (url.pathname === '/v1/whoami')
+      return sendJson(reply, { user: 'apel', uid: 990, operator: isOperator })
     if (url.pathname === '/v1/nodes') return sendJson(reply, nodes)
     return url.pathname === '/v1/usage' ? sendJson(reply, [row]) : sendLines(reply, records)
   })
@@ -93,6 +96,7 @@ describe('export --format apel', () => {
     )
     expect(status).toBe(0)
     expect(asked).toEqual([
+      'GET /v1/whoami',
       'GET /v1/nodes',
       'GET /v1/records?since=2026-01-31T00:00:00.000Z&until=2026-02-01T00:00:00.000Z',
     ])
@@ -127,6 +131,15 @@ describe('export --format apel', () => {
       '10.5',
       '10.5',
     ])
+  })
+
+  it('refuses who is no operator: his jobs alone would pass for the site’s', async () => {
+    const { status, stdout, stderr, asked } = await run(APEL, [someRecord], [node], false)
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+    expect(stderr).toMatch(
+      /^hepwrap: "apel" is no operator of the aggregator .*\(HW_NOT_OPERATOR\)\n$/,
+    )
+    expect(asked).toEqual(['GET /v1/whoami'])
   })
 
   it('--outgoing: fills the directory of ssmsend, 1,000 records a message', async () => {

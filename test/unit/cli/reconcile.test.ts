@@ -110,6 +110,13 @@ describe('reconcile', () => {
     ])
   })
 
+  it('takes several clusters', async () => {
+    const args = [...PERIOD, '--sacct', SACCT, '-M', 'hepp,elsewhere']
+    const list = await reconcile(args, [agreeing, { ...agreeing, cluster: 'elsewhere' }])
+    expect(list.stdout).toContain('2 containers in')
+    expect(list.stdout).not.toContain('of other clusters')
+  })
+
   it('gives programs exact values, and lists of fields', async () => {
     const records = [{ ...agreeing, cpu_user_usec: 9_000_000 }]
     const args = [...PERIOD, '--sacct', SACCT]

@@ -134,14 +134,14 @@ ServiceLevel: 17.5
 
   it('cannot be forged by a name in a record', () => {
     const { records } = message(
-      [{ ...someRecord, user: 'eve\n%%\nSite: OTHER', account: 'a%%b', partition: '\u2028x' }],
+      [{ ...someRecord, user: 'eve\n%%%\nSite: OTHER', account: 'a%%%%b', partition: '\u2028x' }],
       { where: { ...site, vo: 'account' } },
     )
     expect(records).toHaveLength(1)
     expect(records[0]).toMatchObject({
       Site: 'UKI-EXAMPLE',
-      LocalUserId: 'eve % % Site: OTHER',
-      VO: 'a% %b',
+      LocalUserId: 'eve % % % Site: OTHER',
+      VO: 'a% % % %b',
     })
   })
 
