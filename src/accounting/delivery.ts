@@ -32,10 +32,13 @@ export type Step =
   | { readonly kind: 'progress'; readonly sent: number; readonly isMore: boolean }
   | Extract<Verdict, { kind: 'fault' }>
 
+/** An aggregator that has lost what it had says so only when it is asked; and it wants to know who is there. */
+const SILENT_MS = 3_600_000
 const IDLE: Step = { kind: 'idle' }
 
 /** Throws what upstream and ledger throw. */
 export function createDelivery(parts: DeliveryParts): (patience: Patience) => Promise<Step> {
+  const { clock } = parts
   const { outbox } = parts.ledger
   const post = createPost(parts)
   const sendFacts = createFactsDelivery(parts)
@@ -43,11 +46,16 @@ export function createDelivery(parts: DeliveryParts): (patience: Patience) => Pr
   /** Nothing to send up to here. */
   let emptyUpto = -1
   let isAcquainted = false
+  let postedAtMs = 0
+  const postNow: Post = (batch, patience) => {
+    postedAtMs = clock.monotonicMs()
+    return post(batch, patience)
+  }
 
   // Before this life's first changes go out: afterwards nothing tells a ledger that was put back from a copy.
   const introduce = async (patience: Patience): Promise<Step | undefined> => {
     const nothing = { after: 0, upto: 0, body: '' }
-    const verdict = await post(nothing, patience)
+    const verdict = await postNow(nothing, patience)
     isAcquainted = verdict.kind === 'taken' || verdict.kind === 'ahead'
     if (verdict.kind === 'taken') return undefined
     return follow.on(verdict, { ...nothing, records: [], isFull: false }, patience)
@@ -58,11 +66,17 @@ export function createDelivery(parts: DeliveryParts): (patience: Patience) => Pr
     if (refusal !== undefined) return refusal
     const factsFault = await sendFacts(patience)
     if (factsFault !== undefined) return factsFault
-    if (outbox.lastChange() === emptyUpto) return IDLE
-    const batch = await nextBatch(outbox, follow.rows())
-    emptyUpto = batch.records.length === 0 ? batch.upto : -1
-    if (batch.records.length === 0) return IDLE
-    return follow.on(await post(batch, patience), batch, patience)
+    if (outbox.lastChange() !== emptyUpto) {
+      const batch = await nextBatch(outbox, follow.rows())
+      emptyUpto = batch.records.length === 0 ? batch.upto : -1
+      if (batch.records.length > 0)
+        return follow.on(await postNow(batch, patience), batch, patience)
+    }
+    if (clock.monotonicMs() - postedAtMs < SILENT_MS) return IDLE
+    const upto = outbox.acked()
+    const nothing = { after: upto, upto, body: '', records: [], isFull: false }
+    emptyUpto = -1
+    return follow.on(await postNow(nothing, patience), nothing, patience)
   }
 }
 

@@ -75,7 +75,7 @@ function createGoingBack({ ledger, log }: DeliveryParts) {
         'the aggregator has less than it once had: what the ledger has of it is sent again',
       )
       outbox.setAcked(acked)
-      if (acked === 0) nodeFacts.markAllUnsent()
+      nodeFacts.markAllUnsent()
       gaps += 1
       return gaps > 1 ? refused('HW_BATCH_GAP', 'the aggregator goes back again') : AT_ONCE
     },

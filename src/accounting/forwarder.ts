@@ -115,9 +115,9 @@ function createAttempt(parts: ForwarderParts, watchClock: ClockWatch, killed: Ab
 /** The aggregator, or this daemon, may be another version than when it was refused. */
 function takeUpSetAside({ ledger, cluster, node, clock, log }: ForwarderParts): void {
   try {
-    const records = ledger.outbox.retrySetAside()
-    const others = ledger.outbox.setOthersAside({ cluster, node }, rfc3339(clock.nowMs()))
-    if (records > others) log.info({ records }, 'what was set aside is tried again')
+    const others = ledger.outbox.sendAs({ cluster, node }, rfc3339(clock.nowMs()))
+    const records = ledger.outbox.retrySetAside({ cluster, node })
+    if (records > 0) log.info({ records }, 'what was set aside is tried again')
     if (others > 0)
       log.error(
         { records: others },

@@ -23,7 +23,10 @@ const NAMED = 5
 /** One look; resolves when the ledger is within its bounds, or cannot be. Throws what the ledger throws. */
 export async function keepWithinBounds(parts: KeeperParts): Promise<void> {
   const { clock, keepDays, log } = parts
-  const endedBefore = rfc3339(clock.nowMs() - keepDays * DAY_MS)
+  // A clock that is not yet set must not make everything old: the records themselves say what day it is at least.
+  const newestAt = parts.ledger.retention.newestAt()
+  const latestMs = newestAt === undefined ? 0 : Date.parse(newestAt) + DAY_MS
+  const endedBefore = rfc3339(Math.min(clock.nowMs(), latestMs) - keepDays * DAY_MS)
   const expired = await removeWhile(parts, { endedBefore }, ({ removed }) => removed > 0)
   const isTooLarge = () => parts.ledger.retention.usedBytes() > parts.maxBytes
   const early = isTooLarge() ? await removeWhile(parts, {}, isTooLarge) : 0

@@ -1,5 +1,6 @@
 // What this node is, as the ledger keeps it: a row a change, so that a record can be joined to the node of its day.
 import type { Database } from 'better-sqlite3'
+import { rfc3339 } from '../base/clock.js'
 import type { NodeFacts } from '../wire/ingest-api.js'
 import type { Translated } from './outbox.js'
 
@@ -36,7 +37,7 @@ export function createNodeFactsTable(db: Database, translated: Translated): Node
         const text = JSON.stringify(facts)
         const known = selectNewest.get() as FactsRow | undefined
         if (known?.facts === text) return false
-        insert.run({ since, facts: text })
+        insert.run({ since: known === undefined ? since : later(since, known.since), facts: text })
         return true
       }),
     newest: () =>
@@ -50,6 +51,10 @@ export function createNodeFactsTable(db: Database, translated: Translated): Node
     markAllUnsent: () => translated("write the node's facts", () => void unmark.run()),
   }
 }
+
+/** Facts follow each other in time, whatever the clock said when they were noted: they hold from one row to the next. */
+const later = (since: string, known: string): string =>
+  since > known ? since : rfc3339(Date.parse(known) + 1)
 
 const parse = ({ since, facts }: FactsRow): NodeFacts => ({
   since,

@@ -45,23 +45,34 @@ export interface Outbox {
   noteSending(upto: number): void
   /** The next change's number: for the one statement that writes it. */
   nextChange(): number
+  /**
+   * Under which name this node sends from now on. Where it was another one, it goes on as another ledger, which begins
+   * behind what is sent: the aggregator takes no record of another name. What was not sent under the old one is set
+   * aside; says how many.
+   */
+  sendAs(name: NodeName, since: string): number
   /** Everything up to here the aggregator has on its disk. */
   acked(): number
+  /** Everything up to here is sent, under whichever name, or set aside. */
+  settled(): number
   /** Forward after a reply, back when the aggregator has lost what it had. */
   setAcked(changeSeq: number): void
   /** At most `rows` rows, in the order of their changes. */
   read(after: number, rows: number): Changes
   unsent(): Unsent
   setAside(entry: SetAside): void
-  /** Unsent records of another node's name, which no aggregator takes from this one; says how many. */
-  setOthersAside(own: { readonly cluster: string; readonly node: string }, since: string): number
   /** Newest first. */
   listSetAside(limit: number): readonly SetAside[]
   countSetAside(): number
-  /** All of them are changes again, to be sent; says how many. */
-  retrySetAside(): number
+  /** Those of this name are changes again, to be sent; says how many. */
+  retrySetAside(name: NodeName): number
   /** Another ledger from now on, of which nothing is sent: for one that was put back from a copy. */
   renew(): void
+}
+
+export interface NodeName {
+  readonly cluster: string
+  readonly node: string
 }
 
 /** Runs it; SQLite's errors become HepwrapErrors that name what was attempted. */
@@ -76,15 +87,32 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
   const marks = createMarks(db)
   let ledgerId = marks.text('ledger')
   let acked = marks.number('acked')
-  let lastChange = Math.max(marks.number('last_change'), acked, highestChange(db))
+  let floor = marks.number('floor')
+  let lastChange = Math.max(marks.number('last_change'), acked, floor, highestChange(db))
   let mostSent = lastChange
-  const select = db.prepare(
-    `SELECT ${COLUMNS}, change_seq FROM records AS r
-     WHERE change_seq > @after AND NOT ${IS_SET_ASIDE} ORDER BY change_seq LIMIT @rows`,
-  )
-  const beginAnew = db.transaction((id: string) => {
+  const settled = () => Math.max(acked, floor)
+  const setOthersAside = createSettingOthersAside(db)
+  const writeAnew = db.transaction((id: string, from: number) => {
     marks.write('ledger', id)
     marks.write('acked', '0')
+    marks.write('floor', String(from))
+  })
+  const beginAnew = (from: number) => {
+    const id = randomBytes(16).toString('hex')
+    writeAnew(id, from)
+    ledgerId = id
+    acked = 0
+    floor = from
+    mostSent = 0
+  }
+  const sendAs = db.transaction((name: NodeName, since: string) => {
+    const present = `${name.cluster}/${name.node}`
+    const before = marks.text('sent_as')
+    const others = setOthersAside(name, since, settled())
+    if (before === present) return others
+    marks.write('sent_as', present)
+    if (before !== '') beginAnew(settled())
+    return others
   })
 
   return {
@@ -93,33 +121,41 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
     mostSent: () => mostSent,
     noteSending: (upto) => void (mostSent = Math.max(mostSent, upto)),
     nextChange: () => ++lastChange,
+    sendAs: (name, since) => translated('take another name', () => sendAs(name, since)),
     acked: () => acked,
+    settled,
     setAcked: (changeSeq) =>
       translated('write what is sent', () => {
         marks.write('acked', String(changeSeq))
         acked = changeSeq
       }),
-    read: (after, rows) =>
-      translated('read what is to be sent', () => {
-        const found = select.all({ after, rows }) as (RecordRow & { change_seq: number })[]
-        const records = found.map(({ change_seq, ...row }) => ({
-          record: fromRow(row),
-          changeSeq: change_seq,
-        }))
-        const last = records.at(-1)?.changeSeq ?? after
-        return { records, upto: records.length < rows ? Math.max(lastChange, last) : last }
-      }),
-    ...createUnsentQueries(db, translated, () => acked),
-    ...createSetAsideTable(db, translated, { acked: () => acked, next: () => ++lastChange }),
-    renew: () =>
-      translated('renew the ledger', () => {
-        const id = randomBytes(16).toString('hex')
-        beginAnew(id)
-        ledgerId = id
-        acked = 0
-        mostSent = 0
-      }),
+    read: createReader(db, translated, { floor: () => floor, lastChange: () => lastChange }),
+    ...createUnsentQueries(db, translated, settled),
+    ...createSetAsideTable(db, translated, () => ++lastChange),
+    renew: () => translated('renew the ledger', () => beginAnew(floor)),
   }
+}
+
+function createReader(
+  db: Database,
+  translated: Translated,
+  marks: { readonly floor: () => number; readonly lastChange: () => number },
+): Outbox['read'] {
+  const select = db.prepare(
+    `SELECT ${COLUMNS}, change_seq FROM records AS r
+     WHERE change_seq > @after AND NOT ${IS_SET_ASIDE} ORDER BY change_seq LIMIT @rows`,
+  )
+  return (after, rows) =>
+    translated('read what is to be sent', () => {
+      const from = Math.max(after, marks.floor())
+      const found = select.all({ after: from, rows }) as (RecordRow & { change_seq: number })[]
+      const records = found.map(({ change_seq, ...row }) => ({
+        record: fromRow(row),
+        changeSeq: change_seq,
+      }))
+      const last = records.at(-1)?.changeSeq ?? from
+      return { records, upto: records.length < rows ? Math.max(marks.lastChange(), last) : last }
+    })
 }
 
 const highestChange = (db: Database): number =>
@@ -139,7 +175,7 @@ function createMarks(db: Database) {
 function createUnsentQueries(
   db: Database,
   translated: Translated,
-  acked: () => number,
+  settled: () => number,
 ): Pick<Outbox, 'unsent'> {
   const count = db
     .prepare('SELECT count(*) FROM records INDEXED BY records_change WHERE change_seq > ?')
@@ -159,7 +195,7 @@ function createUnsentQueries(
   return {
     unsent: () =>
       translated('count what is to be sent', () => {
-        const after = acked()
+        const after = settled()
         return {
           count: (count.get(after) as number) - (countAside.get(after) as number),
           oldestSince: oldest.get(after) as string | undefined,
@@ -168,25 +204,16 @@ function createUnsentQueries(
   }
 }
 
-type SetAsideTable = Pick<
-  Outbox,
-  'setAside' | 'setOthersAside' | 'listSetAside' | 'countSetAside' | 'retrySetAside'
->
+type SetAsideTable = Pick<Outbox, 'setAside' | 'listSetAside' | 'countSetAside' | 'retrySetAside'>
 
 /** A row that has changed since is no longer set aside, though its entry may still stand here. */
 function createSetAsideTable(
   db: Database,
   translated: Translated,
-  changes: { readonly acked: () => number; readonly next: () => number },
+  nextChange: () => number,
 ): SetAsideTable {
-  const { acked, next } = changes
   const insert = db.prepare(
     'INSERT OR REPLACE INTO set_aside (id, change_seq, said, since) VALUES (@id, @changeSeq, @said, @since)',
-  )
-  const insertOthers = db.prepare(
-    `INSERT OR REPLACE INTO set_aside (id, change_seq, said, since)
-     SELECT id, change_seq, @said, @since FROM records
-     WHERE change_seq > @acked AND (cluster <> @cluster OR node <> @node)`,
   )
   const present =
     'FROM set_aside AS s JOIN records AS r ON r.id = s.id AND r.change_seq = s.change_seq'
@@ -195,23 +222,35 @@ function createSetAsideTable(
   )
   const count = db.prepare(`SELECT count(*) ${present}`).pluck()
   const renumber = db.prepare('UPDATE records SET change_seq = ? WHERE id = ? AND change_seq = ?')
-  const clear = db.prepare('DELETE FROM set_aside')
-  const retryAll = db.transaction(() => {
-    const entries = list.all(-1) as SetAside[]
-    for (const { id, changeSeq } of entries.reverse()) renumber.run(next(), id, changeSeq)
-    clear.run()
+  const forget = db.prepare('DELETE FROM set_aside WHERE id = ?')
+  const listOwn = db.prepare(
+    `SELECT s.id, s.change_seq AS changeSeq ${present} WHERE cluster = @cluster AND node = @node ORDER BY s.change_seq`,
+  )
+  const retryOwn = db.transaction((name: NodeName) => {
+    const entries = listOwn.all(name) as SetAside[]
+    for (const { id, changeSeq } of entries) {
+      renumber.run(nextChange(), id, changeSeq)
+      forget.run(id)
+    }
     return entries.length
   })
   return {
     setAside: (entry) => translated(`set record ${entry.id} aside`, () => void insert.run(entry)),
-    setOthersAside: ({ cluster, node }, since) =>
-      translated('set records of another name aside', () => {
-        const said = `of another name than this node has now, ${cluster}/${node}`
-        return insertOthers.run({ cluster, node, said, since, acked: acked() }).changes
-      }),
     listSetAside: (limit) =>
       translated('list what is set aside', () => list.all(limit) as SetAside[]),
     countSetAside: () => translated('count what is set aside', () => count.get() as number),
-    retrySetAside: () => translated('take up what was set aside', () => retryAll()),
+    retrySetAside: (name) => translated('take up what was set aside', () => retryOwn(name)),
+  }
+}
+
+function createSettingOthersAside(db: Database) {
+  const insert = db.prepare(
+    `INSERT OR REPLACE INTO set_aside (id, change_seq, said, since)
+     SELECT id, change_seq, @said, @since FROM records
+     WHERE change_seq > @after AND (cluster <> @cluster OR node <> @node)`,
+  )
+  return ({ cluster, node }: NodeName, since: string, after: number): number => {
+    const said = `of another name than this node has now, ${cluster}/${node}`
+    return insert.run({ cluster, node, said, since, after }).changes
   }
 }

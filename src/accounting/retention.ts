@@ -26,6 +26,8 @@ export interface Retention {
   removeSent(page: RemovalPage): RemovedPage
   /** Removes rows that have ended and are not sent, the oldest first; their ids, for the log. */
   dropUnsent(now: string): readonly string[]
+  /** When the newest record was opened: RFC 3339. */
+  newestAt(): string | undefined
   /** How many records were ever dropped unsent, and when the last one was: RFC 3339. */
   dropped(): { readonly count: number; readonly lastAt: string | undefined }
 }
@@ -50,11 +52,12 @@ export function createRetention(db: Database, outbox: Outbox, translated: Transl
      FROM records AS r WHERE change_seq > @after AND change_seq <= @upto ORDER BY change_seq LIMIT ${PAGE_ROWS}`,
   )
   const selectUnsent = db.prepare(
-    `SELECT seq, id FROM records AS r WHERE state <> 'RUNNING' AND (change_seq > @acked OR
+    `SELECT seq, id FROM records AS r WHERE state <> 'RUNNING' AND (change_seq > @settled OR
        EXISTS (SELECT 1 FROM set_aside AS s WHERE s.id = r.id AND s.change_seq = r.change_seq))
      ORDER BY seq LIMIT ${DROP_ROWS}`,
   )
   const remove = createRemoval(db, outbox)
+  const newest = db.prepare('SELECT max(created_at) FROM records').pluck()
   const mark = db.prepare('SELECT value FROM marks WHERE name = ?').pluck()
 
   return {
@@ -65,7 +68,7 @@ export function createRetention(db: Database, outbox: Outbox, translated: Transl
       }),
     removeSent: ({ after, isAllSent, endedBefore }) =>
       translated('remove old records', () => {
-        const upto = isAllSent ? outbox.lastChange() : outbox.acked()
+        const upto = isAllSent ? outbox.lastChange() : outbox.settled()
         const page = select.all({ after, upto }) as Candidate[]
         const old = page.filter(
           ({ state, ended_at, is_aside }) =>
@@ -78,10 +81,12 @@ export function createRetention(db: Database, outbox: Outbox, translated: Transl
       }),
     dropUnsent: (now) =>
       translated('drop unsent records', () => {
-        const page = selectUnsent.all({ acked: outbox.acked() }) as Candidate[]
+        const page = selectUnsent.all({ settled: outbox.settled() }) as Candidate[]
         if (page.length > 0) remove(page, now)
         return page.map(({ id }) => id)
       }),
+    newestAt: () =>
+      translated('read the ledger', () => (newest.get() as string | null) ?? undefined),
     dropped: () =>
       translated('read the ledger', () => ({
         count: Number(mark.get('dropped')),

@@ -200,8 +200,11 @@ describe('a record that the aggregator takes under no circumstances', () => {
 describe('a node that is renamed', () => {
   it('goes on; what it had not sent under its old name is named, and goes once it has that again', async () => {
     const aggregator = await startAggregator()
-    await aggregator.stop()
     const daemon = await startDaemon({ config: { accounting: { aggregator: aggregator.url } } })
+    await runTrue(2)
+    const sent = inLedger(daemon)
+    await expectAllArrive(aggregator, sent)
+    await aggregator.stop()
     await runTrue(3)
     const old = inLedger(daemon)
     const rename = async (cluster: string) => {
@@ -213,7 +216,7 @@ describe('a node that is renamed', () => {
     await aggregator.restart()
     await runTrue()
     const named = () => inLedger(daemon).filter(({ cluster }) => cluster === 'renamed')
-    await expectAllArrive(aggregator, named())
+    await expectAllArrive(aggregator, sent, named())
     expect((await check('records')).detail).toMatch(
       /^3 records .*of another name.*renamed\/n1 \(HW_RECORDS_SET_ASIDE\)$/,
     )

@@ -5,6 +5,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { openLedger, type Ledger } from '../../../src/accounting/ledger.js'
 import { startForwarder, type Forwarder } from '../../../src/accounting/forwarder.js'
+import type { RunId } from '../../../src/base/ids.js'
 import { systemClock } from '../../../src/base/clock.js'
 import { eventually } from '../../world/eventually.js'
 import { makeDirectory, makeLedger, makeRecord } from './records.js'
@@ -68,6 +69,20 @@ const said = (level: number, text: RegExp) =>
 
 /** But the empty one that each life of a daemon begins with. */
 const batches = () => aggregator.requests.filter(({ lines: sentLines }) => sentLines.length > 0)
+
+const FACTS = {
+  cpu_model: 'a cpu',
+  sockets: 1,
+  cores: 2,
+  threads: 2,
+  memory_bytes: 2 ** 33,
+  kernel: '6.1',
+  os: 'Debian 12',
+  engine: 'docker',
+  engine_version: '20.10',
+  hepwrap_version: '0.1.0',
+  hepscore: null,
+}
 
 /** What the aggregator has is what the ledger has. */
 function expectSame(but: readonly string[] = []): void {
@@ -262,6 +277,70 @@ describe('an aggregator that has less than it had', () => {
   })
 })
 
+describe('an aggregator that loses its records while the node has nothing to send', () => {
+  it('gets them within the hour', async () => {
+    let laterMs = 0
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + laterMs }
+    ledger.nodeFacts.note(FACTS, '2026-11-20T00:00:00.000Z')
+    fill(3)
+    start('n1', clock)
+    await sent()
+    aggregator.forget()
+    aggregator.acked.set(ledger.outbox.ledgerId(), 1) // put back from a copy
+    laterMs = 3_700_000
+    await eventually(() => aggregator.records.size === 2 && aggregator.facts.length === 1)
+    expect(said(40, /less than it once had/)).toHaveLength(1)
+    // And otherwise it is left in peace.
+    const asked = aggregator.requests.length
+    await eventually(() => forwarder?.state() === 'idle')
+    fill(1)
+    await sent()
+    expect(aggregator.requests.length).toBeLessThanOrEqual(asked + 2)
+  })
+})
+
+describe('a node that is renamed', () => {
+  /** Takes of a node its own records alone. */
+  const strict: Misbehaviour = ({ node, lines: sentLines }, reply) =>
+    sentLines.some((line) => 'change_seq' in line && line.node !== node) &&
+    refuse(reply, 400, 'HW_BATCH_INVALID')
+
+  it('after it has sent: the new records go at once, the old ones stay where they are', async () => {
+    aggregator.misbehave = strict
+    fill(300)
+    await start().stop()
+    await sent()
+    const id = ledger.outbox.ledgerId()
+    const before = batches().length
+    start('n2')
+    const record = makeRecord({ node: 'n2' })
+    ledger.open(record)
+    await eventually(() => aggregator.records.has(record.id))
+    expect(ledger.outbox.countSetAside()).toBe(0)
+    expect(ledger.outbox.unsent().count).toBe(0)
+    expect(ledger.outbox.ledgerId()).not.toBe(id)
+    expect(batches().length).toBe(before + 1)
+    // The old ones may leave like any that are sent.
+    for (const { id: runId } of [...ledger.read({}, { uid: undefined })].flat())
+      ledger.change(runId as RunId, { state: 'COMPLETED' })
+    expect(said(50, /./)).toEqual([])
+  })
+
+  it('and back again: what waited goes, and nothing else', async () => {
+    aggregator.misbehave = strict
+    fill(5)
+    await start().stop()
+    fill(3)
+    await start('n2').stop()
+    expect(ledger.outbox.countSetAside()).toBe(3)
+    start()
+    await sent()
+    await eventually(() => aggregator.records.size === 8)
+    expectSame()
+    expect(batches().flatMap(({ lines: sentLines }) => sentLines)).toHaveLength(8)
+  })
+})
+
 describe('a ledger that was put back from a copy', () => {
   it('goes on under a new id, and all of it is sent again', async () => {
     fill(3)
@@ -419,28 +498,14 @@ describe('a record that is refused', () => {
 })
 
 describe('what the node is', () => {
-  const facts = {
-    cpu_model: 'a cpu',
-    sockets: 1,
-    cores: 2,
-    threads: 2,
-    memory_bytes: 2 ** 33,
-    kernel: '6.1',
-    os: 'Debian 12',
-    engine: 'docker',
-    engine_version: '20.10',
-    hepwrap_version: '0.1.0',
-    hepscore: null,
-  }
-
   it('comes before the records, once, and again where it was lost', async () => {
-    ledger.nodeFacts.note(facts, '2026-11-20T00:00:00.000Z')
+    ledger.nodeFacts.note(FACTS, '2026-11-20T00:00:00.000Z')
     fill(1)
     start()
     await sent()
     expect(batches().map(({ method }) => method)).toEqual(['PUT', 'POST'])
     expect(batches()[0]?.path).toBe('/v1/nodes/hepp/n1/facts')
-    expect(aggregator.facts).toEqual([{ ...facts, since: '2026-11-20T00:00:00.000Z' }])
+    expect(aggregator.facts).toEqual([{ ...FACTS, since: '2026-11-20T00:00:00.000Z' }])
     aggregator.forget()
     fill(1)
     await eventually(() => aggregator.facts.length === 1 && aggregator.records.size === 2)
@@ -449,7 +514,7 @@ describe('what the node is', () => {
   it('holds up no records where it is refused', async () => {
     aggregator.misbehave = ({ method }, reply) =>
       method === 'PUT' && refuse(reply, 400, 'HW_REQUEST_INVALID')
-    ledger.nodeFacts.note(facts, '2026-11-20T00:00:00.000Z')
+    ledger.nodeFacts.note(FACTS, '2026-11-20T00:00:00.000Z')
     fill(2)
     start()
     await sent()

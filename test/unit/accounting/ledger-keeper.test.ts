@@ -34,7 +34,7 @@ describe('a ledger whose records are old', () => {
   it('lets go of those that are sent, page after page, and keeps the rest', async () => {
     const ledger = makeLedger()
     openEnded(ledger, 1100, daysAgo(31))
-    const fresh = openEnded(ledger, 3, daysAgo(29))
+    const fresh = openEnded(ledger, 3, daysAgo(0))
     ledger.outbox.setAcked(ledger.outbox.lastChange())
     const { look, lines } = keeper(ledger)
     await look()
@@ -44,13 +44,23 @@ describe('a ledger whose records are old', () => {
     expect(lines).toHaveLength(1)
   })
 
+  it('does not take a clock at its word that is years ahead of all records', async () => {
+    const ledger = makeLedger()
+    const ids = openEnded(ledger, 3, daysAgo(1))
+    ledger.outbox.setAcked(3)
+    const clock = { nowMs: () => Date.parse('2099-01-01T00:00:00.000Z'), monotonicMs: () => 0 }
+    await keeper(ledger, { clock }).look()
+    expect(idsOf(ledger)).toEqual(ids)
+  })
+
   it('keeps what the aggregator does not have, however old; without one nothing waits', async () => {
     const ledger = makeLedger()
     const old = openEnded(ledger, 3, daysAgo(500))
+    const fresh = openEnded(ledger, 1, daysAgo(0))
     await keeper(ledger).look()
-    expect(idsOf(ledger)).toEqual(old)
+    expect(idsOf(ledger)).toEqual([...old, ...fresh])
     await keeper(ledger, { isSentOn: false }).look()
-    expect(idsOf(ledger)).toEqual([])
+    expect(idsOf(ledger)).toEqual(fresh)
     expect(ledger.retention.dropped().count).toBe(0)
   })
 })

@@ -125,6 +125,49 @@ describe('what is sent', () => {
   })
 })
 
+describe('another name', () => {
+  const [old, present] = [
+    { cluster: 'hepp', node: 'n1' },
+    { cluster: 'hepp', node: 'n2' },
+  ]
+  const now = '2026-11-20T12:00:00.000Z'
+
+  it('begins another ledger behind what is sent; what waits of the old is set aside, of the new it goes', () => {
+    const directory = makeDirectory()
+    const first = openLedger(directory)
+    first.outbox.sendAs(old, now)
+    openMany(first, 4)
+    first.outbox.setAcked(3)
+    const own = makeRecord({ node: 'n2' })
+    first.open(own) // before anybody forwards under the new name
+    const id = first.outbox.ledgerId()
+    expect(first.outbox.sendAs(present, now)).toBe(1)
+    const expectGoing = ({ outbox }: Ledger) => {
+      expect(outbox.ledgerId()).not.toBe(id)
+      expect([outbox.acked(), outbox.settled()]).toEqual([0, 3])
+      expect(outbox.read(0, PAGE)).toEqual({ records: [{ record: own, changeSeq: 5 }], upto: 5 })
+      expect(outbox.unsent().count).toBe(1)
+      expect(outbox.countSetAside()).toBe(1)
+    }
+    expectGoing(first)
+    first.close()
+    const second = makeLedger(directory)
+    expect(second.outbox.sendAs(present, now)).toBe(1)
+    expect(second.outbox.retrySetAside(present)).toBe(0)
+    expectGoing(second)
+  })
+
+  it('that is the same is no other', () => {
+    const ledger = makeLedger()
+    openMany(ledger, 2)
+    ledger.outbox.sendAs(old, now)
+    const id = ledger.outbox.ledgerId()
+    ledger.outbox.setAcked(2)
+    expect(ledger.outbox.sendAs(old, now)).toBe(0)
+    expect([ledger.outbox.ledgerId(), ledger.outbox.acked()]).toEqual([id, 2])
+  })
+})
+
 describe('a record set aside', () => {
   const said = 'HW_BATCH_MALFORMED: line 1'
   const since = '2026-11-20T12:00:00.000Z'
@@ -167,8 +210,8 @@ describe('a record set aside', () => {
     const ledger = makeLedger()
     const records = aside(ledger)
     ledger.outbox.setAcked(3)
-    expect(ledger.outbox.retrySetAside()).toBe(1)
+    expect(ledger.outbox.retrySetAside({ cluster: 'hepp', node: 'n1' })).toBe(1)
     expect(ledger.outbox.read(3, PAGE).records).toEqual([{ record: records[1], changeSeq: 4 }])
-    expect(ledger.outbox.retrySetAside()).toBe(0)
+    expect(ledger.outbox.retrySetAside({ cluster: 'hepp', node: 'n1' })).toBe(0)
   })
 })

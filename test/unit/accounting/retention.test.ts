@@ -121,7 +121,11 @@ describe('what the node is', () => {
     nodeFacts.markSent(day(1))
     expect(nodeFacts.unsent()).toEqual([{ ...facts, hepscore: 12.5, since: day(3) }])
     expect(nodeFacts.newest()?.hepscore).toBe(12.5)
+    // Noted by a clock that was not set yet: it holds from now on all the same.
+    expect(nodeFacts.note(facts, '1970-01-01T00:00:10.000Z')).toBe(true)
+    expect(nodeFacts.newest()).toEqual({ ...facts, since: '2026-01-03T00:00:00.001Z' })
+    nodeFacts.markSent('2026-01-03T00:00:00.001Z')
     nodeFacts.markAllUnsent()
-    expect(nodeFacts.unsent()).toHaveLength(2)
+    expect(nodeFacts.unsent()).toHaveLength(3)
   })
 })

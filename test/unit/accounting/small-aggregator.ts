@@ -9,6 +9,7 @@ import { openUpstream, type Upstream } from '../../../src/upstream/upstream.js'
 export interface Asked {
   readonly method: string
   readonly path: string
+  readonly node: string
   readonly ledger: string
   readonly after: number
   readonly upto: number
@@ -87,6 +88,7 @@ function read(request: IncomingMessage, raw: Buffer): Asked {
   return {
     method: request.method ?? '',
     path: url.pathname,
+    node: url.searchParams.get('node') ?? '',
     ledger: url.searchParams.get('ledger') ?? '',
     after: number('after'),
     upto: number('upto'),
