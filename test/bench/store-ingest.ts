@@ -2,11 +2,11 @@
 // transactions of the same size, with the same settings. In turns, so that both meet the same disk.
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
-import { openStore } from '../../src/store/open-store.js'
 import { openForWriting } from '../../src/store/sqlite/database.js'
 import { STORED_COLUMNS, toStored, type StoredRow } from '../../src/store/stored-row.js'
 import type { Batch, Store } from '../../src/store/store.js'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
+import { openBuiltStore } from '../support/built-store.js'
 import { median } from './figures.js'
 import { createRandom, makeRow, nodeName, NOW_MS } from './store-rows.js'
 
@@ -22,13 +22,13 @@ export interface Shape {
 export const SHAPES: readonly Shape[] = [
   {
     what: 'nodes drain a day, 1,000 a batch, 8 batches together',
-    batches: 96,
+    batches: 48,
     records: 1000,
     together: 8,
   },
   {
     what: 'nodes send as runs end, 10 a batch, 200 batches together',
-    batches: 4000,
+    batches: 2400,
     records: 10,
     together: 200,
   },
@@ -37,7 +37,7 @@ export const SHAPES: readonly Shape[] = [
 const ROUNDS = 3
 const DAY_MS = 86_400_000
 
-interface Load {
+export interface Load {
   readonly batches: readonly Batch[]
   readonly lines: readonly string[]
 }
@@ -69,10 +69,10 @@ export async function ingestFigures(directory: string, shape: Shape): Promise<In
     }
     await rate('bare', async (path) => bareInserts(path, load, shape.together))
     await rate('store', async (path) =>
-      ingests(await openStore(`sqlite:${path}`), load.batches, shape.together),
+      ingests(await openBuiltStore(`sqlite:${path}`), load.batches, shape.together),
     )
     await rate('fromLines', async (path) =>
-      ingestsLines(await openStore(`sqlite:${path}`), load, shape.together),
+      ingestsLines(await openBuiltStore(`sqlite:${path}`), load, shape.together),
     )
   }
   return {

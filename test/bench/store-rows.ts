@@ -1,4 +1,5 @@
 // Made-up records of a site: 200 users, 60 accounts, 300 images, 5,000 nodes, a year. The same ones each time.
+import { AT, STORED_COLUMNS, type StoredRow } from '../../src/store/stored-row.js'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 
 export const SITE = { users: 200, accounts: 60, images: 300, nodes: 5000, days: 365 }
@@ -122,3 +123,32 @@ export function makeRow(random: Random, { node, endedMs }: Where): UsageRecord {
     rule: null,
   }
 }
+
+/** What counts of such a record, and nothing else: for a year's rollups in a minute. */
+export function makeCountedRow(random: Random): StoredRow {
+  const person = people[few(random, SITE.users)]!
+  const endedMs = NOW_MS - Math.floor(random() * SITE.days * DAY_MS)
+  const elapsedMs = Math.floor(60_000 + random() ** 3 * 6 * 3_600_000)
+  const cpus = pick(random, [1, 1, 4, 8])
+  const used = Math.floor(elapsedMs * 1000 * cpus * (0.5 + random() / 2))
+  const row = new Array<string | number | null>(STORED_COLUMNS.length).fill(null)
+  row[AT.cluster] = 'hepp'
+  row[AT.node] = NODES[Math.floor(random() * SITE.nodes)]!
+  row[AT.user] = person.name
+  row[AT.uid] = person.uid
+  row[AT.account] = pick(random, person.accounts)
+  row[AT.image] = person.images[few(random, person.images.length)]!
+  row[AT.state] = random() < 0.93 ? 'COMPLETED' : pick(random, ODD_STATES)
+  row[AT.started_at] = endedMs - elapsedMs
+  row[AT.ended_at] = endedMs
+  row[AT.closed_ms] = endedMs
+  row[AT.cpus] = cpus
+  row[AT.cpu_user_usec] = used
+  row[AT.cpu_system_usec] = Math.floor(used / 20)
+  row[AT.memory_peak_bytes] = Math.floor(random() * 4e9)
+  row[AT.io_read_bytes] = Math.floor(random() * 1e10)
+  row[AT.io_write_bytes] = Math.floor(random() * 1e9)
+  return row
+}
+
+const NODES = Array.from({ length: SITE.nodes }, (_, index) => nodeName(index))

@@ -220,7 +220,7 @@ function createExpiry(db: Database): WriteCalls['expire'] {
 const FINE_LIMIT = 100_000_000_000_000_000n
 const COARSE_LIMIT = 4_000_000_000_000_000_000n
 
-function createRollupWriter(db: Database): (delta: RollupDelta, id: number) => void {
+export function createRollupWriter(db: Database): (delta: RollupDelta, id: number) => void {
   const sums = SUM_FIELDS.join(', ')
   const added = (limit: bigint) =>
     SUM_FIELDS.map(
