@@ -15,7 +15,7 @@ async function main(words: readonly string[]): Promise<void> {
   if (wants('ingest')) {
     const rows: Cells[] = []
     for (const shape of SHAPES) {
-      const { what, store, fromLines, bare } = await ingestFigures(DIRECTORY, shape)
+      const { what, store, fromLines, bare } = await ingestFigures(`${DIRECTORY}/ingest`, shape)
       const add = (from: string, value: number) =>
         rows.push([`${what}, ${from}`, rate(value), rate(bare), (value / bare).toFixed(2)])
       add('from parsed records', store)
@@ -37,8 +37,8 @@ async function main(words: readonly string[]): Promise<void> {
     print(['PostgreSQL, durable records', 'store', 'bare inserts', 'ratio'], rows)
   }
   if (wants('usage')) {
-    const one = await usageFigures(DIRECTORY, MILLION)
-    const ten = await usageFigures(DIRECTORY, 10 * MILLION)
+    const one = await usageFigures(`${DIRECTORY}/usage`, MILLION)
+    const ten = await usageFigures(`${DIRECTORY}/usage`, 10 * MILLION)
     const ms = (value: number) => `${value.toFixed(1)} ms`
     const rows = [...one].map(([what, took]) => {
       const more = ten.get(what) ?? NaN
