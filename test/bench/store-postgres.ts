@@ -26,9 +26,22 @@ export async function postgresFigures(shape: Shape): Promise<{ store: number; ba
       await run()
       figures[name].push((shape.batches * shape.records) / ((performance.now() - began) / 1000))
       if (name === 'bare') await store.close()
+      else if (round === 0) await saySizes(url, shape.batches * shape.records)
     }
   }
   return { store: median(figures.store), bare: median(figures.bare) }
+}
+
+async function saySizes(url: string, records: number): Promise<void> {
+  const client = new pg.Client(url)
+  await client.connect()
+  const { rows } = await client.query<{ name: string; size: string }>(
+    'SELECT relname AS name, pg_total_relation_size(oid) AS size FROM pg_class WHERE relname = ANY($1)',
+    [['records', 'rollups', 'rollup_hours']],
+  )
+  for (const { name, size } of rows)
+    console.error(`bench: ${name}: ${Math.round(Number(size) / records)} bytes a record`)
+  await client.end()
 }
 
 async function bareInserts(url: string, { batches }: Load, together: number) {
