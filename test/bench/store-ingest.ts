@@ -53,6 +53,7 @@ export async function ingestFigures(directory: string, shape: Shape): Promise<In
   const figures = { store: [] as number[], fromLines: [] as number[], bare: [] as number[] }
   for (let round = 0; round < ROUNDS; round++) {
     const load = makeLoad(shape, round)
+    const before = makeLoad(shape, round + ROUNDS).batches
     const total = shape.batches * shape.records
     const rate = async (
       name: keyof typeof figures,
@@ -61,6 +62,8 @@ export async function ingestFigures(directory: string, shape: Shape): Promise<In
       const home = `${directory}/${name}`
       rmSync(home, { recursive: true, force: true })
       mkdirSync(home, { recursive: true })
+      // The users, images and nodes of a site are known, but for its first day.
+      await ingests(await openBuiltStore(`sqlite:${home}/store.db`), before, shape.together)()
       const timed = await run(`${home}/store.db`)
       const began = performance.now()
       await timed()

@@ -125,9 +125,9 @@ export function makeRow(random: Random, { node, endedMs }: Where): UsageRecord {
 }
 
 /** What counts of such a record, and nothing else: for a year's rollups in a minute. */
-export function makeCountedRow(random: Random): StoredRow {
+export function makeCountedRow(random: Random, daysAgo: number, days: number): StoredRow {
   const person = people[few(random, SITE.users)]!
-  const endedMs = NOW_MS - Math.floor(random() * SITE.days * DAY_MS)
+  const endedMs = NOW_MS - Math.floor((daysAgo - random() * days) * DAY_MS)
   const elapsedMs = Math.floor(60_000 + random() ** 3 * 6 * 3_600_000)
   const cpus = pick(random, [1, 1, 4, 8])
   const used = Math.floor(elapsedMs * 1000 * cpus * (0.5 + random() / 2))

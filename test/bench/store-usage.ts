@@ -11,11 +11,10 @@ import { createTally } from '../../src/store/rollup.js'
 import type { UsageKey } from '../../src/wire/report-api.js'
 import { openBuiltStore } from '../support/built-store.js'
 import { median } from './figures.js'
-import { anywhere, createRandom, makeCountedRow, makeRow, NOW_MS } from './store-rows.js'
+import { anywhere, createRandom, makeCountedRow, makeRow, NOW_MS, SITE } from './store-rows.js'
 
 const DAY_MS = 86_400_000
 const REPEATS = 7
-const CHUNK = 250_000
 const KEYS: readonly UsageKey[] = ['user', 'account', 'image', 'node', 'day']
 const PERIODS = { 'last 30 days': NOW_MS - 30 * DAY_MS, 'whole time': undefined }
 
@@ -55,10 +54,13 @@ function build(path: string, records: number): void {
   const ids = createEntityIds(db)
   const addToRollups = createRollupWriter(db)
   const folded = db.transaction(() => createFold(db)(NOW_MS))()
-  for (let done = 0; done < records; done += CHUNK) {
+  // As time went: a week after the other.
+  const weeks = Math.ceil(SITE.days / 7)
+  for (let week = 0; week < weeks; week++) {
     const tally = createTally(ids.directory)
-    for (let row = 0; row < Math.min(CHUNK, records - done); row++)
-      tally.count(makeCountedRow(random), 1)
+    const daysAgo = SITE.days - week * 7
+    for (let row = 0; row < records / weeks; row++)
+      tally.count(makeCountedRow(random, daysAgo, Math.min(7, daysAgo)), 1)
     db.transaction(() => {
       ids.begin()
       for (const delta of tally.deltas(folded)) addToRollups(delta, ids.idOf(delta.entity))
