@@ -19,8 +19,11 @@ export function createBackOff(random: () => number): BackOff {
     next: (retryAfterMs) => {
       const most = Math.min(CEILING_MS, FIRST_MS * 2 ** faults)
       faults = Math.min(faults + 1, 30)
-      if (retryAfterMs !== undefined) return retryAfterMs * (1 + SPREAD * random())
-      return Math.max(LEAST_MS, most * random())
+      const own = Math.max(LEAST_MS, most * random())
+      // One that has been full for an hour is not asked every second, though it says so to each.
+      return retryAfterMs === undefined
+        ? own
+        : Math.max(own, retryAfterMs * (1 + SPREAD * random()))
     },
     reset: () => void (faults = 0),
   }

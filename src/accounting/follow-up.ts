@@ -53,7 +53,8 @@ export function createFollowUp(parts: DeliveryParts, post: Post): FollowUp {
           return goBack.toBegin(verdict.acked)
         case 'too-large':
         case 'malformed':
-          if (verdict.kind === 'too-large') ceiling = Math.ceil(count / 2)
+          // One that is too large alone says nothing about how many may go together.
+          if (verdict.kind === 'too-large') ceiling = count > 1 ? Math.ceil(count / 2) : MOST_ROWS
           return count > 1 ? halve(count, verdict.error) : setAside.one(batch, verdict, patience)
         case 'fault':
           return verdict

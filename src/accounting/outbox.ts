@@ -40,8 +40,9 @@ export interface Outbox {
   ledgerId(): string
   /** The number of the last change; in memory, so that a loop may ask. */
   lastChange(): number
-  /** No aggregator can have a later change of this ledger: the last one at its opening, or that was sent since. */
+  /** No aggregator can have a later change of this ledger, unless it was put back from a copy. */
   mostSent(): number
+  /** On the disk before it is sent. */
   noteSending(upto: number): void
   /** The next change's number: for the one statement that writes it. */
   nextChange(): number
@@ -89,13 +90,14 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
   let acked = marks.number('acked')
   let floor = marks.number('floor')
   let lastChange = Math.max(marks.number('last_change'), acked, floor, highestChange(db))
-  let mostSent = lastChange
+  let mostSent = Math.max(marks.number('most_sent'), acked)
   const settled = () => Math.max(acked, floor)
   const setOthersAside = createSettingOthersAside(db)
   const writeAnew = db.transaction((id: string, from: number) => {
     marks.write('ledger', id)
     marks.write('acked', '0')
     marks.write('floor', String(from))
+    marks.write('most_sent', '0')
   })
   const beginAnew = (from: number) => {
     const id = randomBytes(16).toString('hex')
@@ -119,7 +121,11 @@ export function createOutbox(db: Database, translated: Translated): Outbox {
     ledgerId: () => ledgerId,
     lastChange: () => lastChange,
     mostSent: () => mostSent,
-    noteSending: (upto) => void (mostSent = Math.max(mostSent, upto)),
+    noteSending: (upto) => {
+      if (upto <= mostSent) return
+      translated('write what is being sent', () => marks.write('most_sent', String(upto)))
+      mostSent = upto
+    },
     nextChange: () => ++lastChange,
     sendAs: (name, since) => translated('take another name', () => sendAs(name, since)),
     acked: () => acked,

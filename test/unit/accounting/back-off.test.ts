@@ -24,5 +24,8 @@ describe('the wait after a fault', () => {
   it('is what the aggregator asks for, or a little more', () => {
     expect(createBackOff(() => 0).next(30_000)).toBe(30_000)
     expect(createBackOff(() => 1).next(30_000)).toBe(36_000)
+    const backOff = createBackOff(() => 1)
+    const waits = Array.from({ length: 12 }, () => backOff.next(1000))
+    expect([waits[0], waits[3], waits[11]]).toEqual([1200, 8000, CEILING_MS])
   })
 })

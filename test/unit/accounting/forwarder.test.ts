@@ -357,12 +357,12 @@ describe('a ledger that was put back from a copy', () => {
   it('is known as such also when it has grown beyond the original meanwhile', async () => {
     const directory = makeDirectory()
     const before = openLedger(directory)
-    before.open(makeRecord())
+    for (let row = 0; row < 9; row++) before.open(makeRecord()) // a life without an aggregator
     before.close()
     ledger = makeLedger(directory)
     const id = ledger.outbox.ledgerId()
-    aggregator.acked.set(id, 5) // of which this copy knows one
-    fill(9)
+    aggregator.acked.set(id, 5) // of which this copy has sent none
+    fill(3)
     start()
     await sent()
     expectSame()
@@ -373,6 +373,7 @@ describe('a ledger that was put back from a copy', () => {
     const directory = makeDirectory()
     const before = openLedger(directory)
     for (let row = 0; row < 5; row++) before.open(makeRecord())
+    before.outbox.noteSending(5)
     before.close()
     ledger = makeLedger(directory)
     const id = ledger.outbox.ledgerId()
@@ -481,6 +482,17 @@ describe('a record that is refused', () => {
     start('n0')
     await sent()
     await eventually(() => aggregator.records.has(others[499]!))
+  })
+
+  it('by its size though it is alone is set aside, and the others go in batches as ever', async () => {
+    const ids = fill(300)
+    aggregator.misbehave = ({ lines: sentLines }, reply) =>
+      sentLines.some(({ id }) => id === ids[0]) && refuse(reply, 413, 'HW_BATCH_TOO_LARGE')
+    start()
+    await sent()
+    expectSame([ids[0]!])
+    expect(ledger.outbox.countSetAside()).toBe(1)
+    expect(batches().length).toBeLessThan(30)
   })
 
   it('by its size goes in smaller batches', async () => {
