@@ -78,22 +78,7 @@ export async function startAggregator(options: AggregatorOptions = {}): Promise<
   const port = await freePort()
   const tls = options.tls === true ? writeTls(directory) : undefined
   const configPath = join(directory, 'aggregator.toml')
-  const sections = {
-    server: {
-      listen: `127.0.0.1:${port}`,
-      log_level: 'debug',
-      ...(tls && { tls_cert: tls.cert, tls_key: tls.key }),
-      ...options.config?.server,
-    },
-    store: { url: storeUrl, ...options.config?.store },
-    auth: {
-      ...(options.tokens && {
-        method: 'token',
-        token_file: writeTokens(directory, options.tokens),
-      }),
-      ...options.config?.auth,
-    },
-  }
+  const sections = testConfig(options, directory, { listen: `127.0.0.1:${port}`, storeUrl, tls })
   writeFileSync(configPath, stringify(sections), { mode: 0o640 })
   chownSync(configPath, 0, AGGREGATOR_UID)
   const logPath = join(directory, 'aggregator.log')
@@ -118,6 +103,35 @@ export async function startAggregator(options: AggregatorOptions = {}): Promise<
     restart: async () => {
       if (isAlive(child)) await end(child, 'SIGTERM')
       child = await launch(configPath, logPath, options)
+    },
+  }
+}
+
+interface Place {
+  readonly listen: string
+  readonly storeUrl: string
+  readonly tls: ReturnType<typeof writeTls> | undefined
+}
+
+function testConfig(
+  options: AggregatorOptions,
+  directory: string,
+  { listen, storeUrl, tls }: Place,
+): Record<string, Record<string, Value>> {
+  return {
+    server: {
+      listen,
+      log_level: 'debug',
+      ...(tls && { tls_cert: tls.cert, tls_key: tls.key }),
+      ...options.config?.server,
+    },
+    store: { url: storeUrl, ...options.config?.store },
+    auth: {
+      ...(options.tokens && {
+        method: 'token',
+        token_file: writeTokens(directory, options.tokens),
+      }),
+      ...options.config?.auth,
     },
   }
 }
