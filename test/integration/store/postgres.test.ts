@@ -26,7 +26,7 @@ describe('the database', () => {
         const url = makeDatabase()
         await holdsFor(list, async () => openStore(url))
       }),
-      { numRuns: 25 },
+      { numRuns: 15 },
     )
   }, 180_000)
 

@@ -16,6 +16,6 @@ it('keeps what a naive model keeps, whatever comes in whatever order', async () 
         rmSync(directory, { recursive: true })
       }
     }),
-    { numRuns: 100 },
+    { numRuns: 40 },
   )
 }, 120_000)
