@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openLedger, type Ledger } from '../../../src/accounting/ledger.js'
 import { newRunId, type JobId } from '../../../src/base/ids.js'
 import type { Daemon } from '../../../src/daemon/compose.js'
+import { createMeters } from '../../../src/daemon/meters.js'
 import { buildServer } from '../../../src/daemon/server.js'
 import { createLiveRuns } from '../../../src/run/live-runs.js'
 import { createJobTable } from '../../../src/slurm/job-table.js'
@@ -32,6 +33,7 @@ beforeAll(async () => {
   path = join(directory, 'hepwrapd.sock')
   ledger = openLedger(join(directory, 'state'))
   mkdirSync(join(directory, 'jobs'), { mode: 0o700 })
+  const meters = createMeters(fakeClock())
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1', stop_timeout_s: 1, state_dir: join(directory, 'state') },
@@ -48,6 +50,8 @@ beforeAll(async () => {
     ledger,
     live,
     refusals: { spend: () => 'recorded' },
+    meters,
+    tally: meters.tally,
     engine: fakeEngine({ listImages: () => Promise.resolve([]) }),
     jobs: createJobTable(join(directory, 'jobs')),
     cgroupRoots: { v1: new Map(), v2: undefined },

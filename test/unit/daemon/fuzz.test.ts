@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { expect, it, onTestFinished } from 'vitest'
 import { openLedger } from '../../../src/accounting/ledger.js'
 import type { Daemon } from '../../../src/daemon/compose.js'
+import { createMeters } from '../../../src/daemon/meters.js'
 import { buildServer } from '../../../src/daemon/server.js'
 import { createLiveRuns } from '../../../src/run/live-runs.js'
 import { FRAME, frameHeader } from '../../../src/wire/frames.js'
@@ -19,6 +20,7 @@ const UPGRADE =
 async function startServer(): Promise<string> {
   const directory = mkdtempSync(join(tmpdir(), 'hepwrap-fuzz-'))
   const ledger = openLedger(directory)
+  const meters = createMeters(fakeClock())
   const daemon = {
     config: {
       node: { cluster: 'hepp', name: 'n1' },
@@ -35,6 +37,8 @@ async function startServer(): Promise<string> {
     live: createLiveRuns(0),
     engine: fakeEngine({}),
     refusals: { spend: () => 'spent' },
+    meters,
+    tally: meters.tally,
     isStopping: () => false,
   } as unknown as Daemon
   const server = buildServer(daemon)

@@ -12,6 +12,7 @@ import { createRefusalBudget } from '../../../src/run/refusal-budget.js'
 import type { RunDeps } from '../../../src/run/run-deps.js'
 import { createFrameReader, frame, FRAME, frameHeader } from '../../../src/wire/frames.js'
 import type { RunClose } from '../../../src/wire/run-api.js'
+import { createMeters } from '../../../src/daemon/meters.js'
 import { fakeClock, fakeEngine, silentLog, someCaller } from '../run/fakes.js'
 import { moment, socketPair, until } from './sockets.js'
 
@@ -33,6 +34,7 @@ function someDeps({ isStopping = false, requestTimeoutS = 10 } = {}) {
     ledger,
     engine: fakeEngine({}),
     refusals: createRefusalBudget(fakeClock()),
+    tally: createMeters(fakeClock()).tally,
     isStopping: () => isStopping,
   } as unknown as RunDeps
   return { deps, rows: () => [...ledger.read({}, { uid: undefined })].flat() }
