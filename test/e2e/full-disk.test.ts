@@ -1,7 +1,7 @@
 // A full disk under the ledger: nothing runs unrecorded, whoever runs already loses neither output nor record, and all
 // is well again once there is space.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, statfsSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
@@ -25,8 +25,12 @@ afterEach(async () => {
   rmSync(`${DISK}/state`, { recursive: true })
 })
 
-const fillDisk = () =>
-  execFileSync('sh', ['-c', `dd if=/dev/zero of=${DISK}/ballast bs=4k 2>/dev/null; true`])
+/** To the last block: what a daemon has just let go of may be given back a moment later. */
+function fillDisk(): void {
+  const fill = `dd if=/dev/zero of=${DISK}/ballast bs=4k oflag=append conv=notrunc 2>/dev/null; true`
+  do execFileSync('sh', ['-c', fill])
+  while (statfsSync(DISK).bfree > 0)
+}
 const freeDisk = () => rmSync(`${DISK}/ballast`, { force: true })
 
 const run = (...args: string[]): Promise<Result> =>
