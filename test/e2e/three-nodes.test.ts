@@ -3,6 +3,7 @@
 // cluster: -n 3
 import { existsSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
+import { isDeepStrictEqual } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 import { RECORD_FIELDS } from '../../src/wire/record-fields.js'
@@ -75,15 +76,15 @@ async function atAggregator(user: User = 'root', ...args: string[]): Promise<Usa
   return (JSON.parse(stdout) as UsageRecord[]).sort(byId)
 }
 
+const stateOf = ({ id, state }: UsageRecord) => `${id} ${state}`
+
 /** Waits until nothing else runs any more and the aggregator has all of it; then compares each field of each record. */
 async function expectTheSame(): Promise<UsageRecord[]> {
   const isSettled = async () => {
     const own = inLedgers()
     const theirs = await atAggregator()
-    return (
-      own.length === theirs.length &&
-      [...own, ...theirs].every(({ state, name }) => state !== 'RUNNING' || name === 'timed')
-    )
+    const isOver = ({ state, name }: UsageRecord) => state !== 'RUNNING' || name === 'timed'
+    return own.every(isOver) && isDeepStrictEqual(own.map(stateOf), theirs.map(stateOf))
   }
   // A node that found it down may wait as long again before it tries again.
   await eventually(isSettled, { timeoutMs: 90_000, what: 'all records at the aggregator' })
