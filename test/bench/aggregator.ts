@@ -4,6 +4,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { mkdtempSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
+import { openForWriting } from '../../src/store/sqlite/database.js'
+import { STORED_COLUMNS, toStored } from '../../src/store/stored-row.js'
 import { isOk, refusalOf } from '../../src/upstream/refusal.js'
 import { openUpstream, type Upstream } from '../../src/upstream/upstream.js'
 import type { BatchLine, BatchReply } from '../../src/wire/ingest-api.js'
@@ -21,11 +23,14 @@ const BATCHES_A_NODE = number('BATCHES_A_NODE', 4)
 const OUTAGE_BATCH = number('OUTAGE_BATCH', 25)
 
 async function main(): Promise<void> {
-  const bare = bareInserts()
+  const [indexed, plain] = [bareIndexed(), barePlain()]
   const service = await ingest()
-  console.log(`bare better-sqlite3, ${BATCH} rows a transaction   ${rate(bare)}`)
+  const bare = `bare better-sqlite3, ${BATCH} rows a transaction`
+  console.log(`${bare}, the store's table   ${rate(indexed)}`)
+  console.log(`${bare}, ids alone indexed   ${rate(plain)}`)
   console.log(
-    `through the service, ${SENDERS} nodes, ${BATCH} a batch      ${rate(service)}   ${(service / bare).toFixed(2)} of bare`,
+    `through the service, ${SENDERS} nodes, ${BATCH} a batch   ${rate(service)}: ` +
+      `${(service / indexed).toFixed(2)} and ${(service / plain).toFixed(2)} of bare`,
   )
   await outage()
 }
@@ -52,22 +57,18 @@ function dayOf(node: string, from: number, count: number): BatchLine[] {
   })
 }
 
-function bareInserts(): number {
-  const directory = mkdtempSync('/srv/bare-')
-  const db = new Database(join(directory, 'bare.db'))
-  db.pragma('journal_mode = WAL')
-  db.pragma('synchronous = FULL')
-  const columns = RECORD_FIELDS.map((field) => `"${field}"`)
-  db.exec(`CREATE TABLE records (seq INTEGER PRIMARY KEY, ${columns.join(', ')}, UNIQUE (id))`)
+/** The same rows by better-sqlite3 alone; `open` gives a database with a table `records` of these columns. */
+function bareInserts(
+  open: (path: string) => Database.Database,
+  columns: readonly string[],
+  toRow: (record: BatchLine) => readonly unknown[],
+): number {
+  const db = open(join(mkdtempSync('/srv/bare-'), 'bare.db'))
   const insert = db.prepare(
-    `INSERT INTO records (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+    `INSERT INTO records (${columns.map((column) => `"${column}"`).join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
   )
-  const rows = dayOf('n1', 0, RECORDS).map((record) =>
-    RECORD_FIELDS.map((field) =>
-      field === 'labels' ? JSON.stringify(record.labels) : record[field],
-    ),
-  )
-  const write = db.transaction((part: readonly unknown[][]) =>
+  const rows = dayOf('n1', 0, RECORDS).map(toRow)
+  const write = db.transaction((part: readonly (readonly unknown[])[]) =>
     part.forEach((row) => insert.run(row)),
   )
   const began = performance.now()
@@ -76,6 +77,31 @@ function bareInserts(): number {
   db.close()
   return RECORDS / seconds
 }
+
+/** Into a table that knows ids alone. */
+const barePlain = () =>
+  bareInserts(
+    (path) => {
+      const db = new Database(path)
+      db.pragma('journal_mode = WAL')
+      db.pragma('synchronous = FULL')
+      const columns = RECORD_FIELDS.map((field) => `"${field}"`).join(', ')
+      db.exec(`CREATE TABLE records (seq INTEGER PRIMARY KEY, ${columns}, UNIQUE (id))`)
+      return db
+    },
+    RECORD_FIELDS,
+    (record) =>
+      RECORD_FIELDS.map((field) =>
+        field === 'labels' ? JSON.stringify(record.labels) : record[field],
+      ),
+  )
+
+/** Into the store's own table, by which records are found again: with its indexes. */
+const bareIndexed = () =>
+  bareInserts(openForWriting, [...STORED_COLUMNS, 'ledger'], (record) => [
+    ...toStored(record, record.change_seq ?? 0),
+    1,
+  ])
 
 async function ingest(): Promise<number> {
   const aggregator = await startAggregator({ config: ANY_NODE })
