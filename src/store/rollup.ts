@@ -128,10 +128,14 @@ function coarser(counted: Counted, grain: Grain, before = Infinity): Counted {
 function* listed(counted: Counted, grain: Grain): Iterable<RollupDelta> {
   for (const [entity, periods] of counted) {
     for (const [period, sums] of periods) {
-      if (sums.some((sum) => sum !== 0)) yield { entity, grain, period, sums }
+      if (sums.some((sum) => sum !== 0)) yield { entity, grain, period, sums: sums.map(storable) }
     }
   }
 }
+
+/** What one batch of absurd records adds up to must not be more than a column holds. */
+const MOST = 2 ** 56
+const storable = (sum: number): number => Math.max(-MOST, Math.min(MOST, sum))
 
 function add(counted: Counted, entity: Entity, period: number, sums: Sums, sign: number): void {
   let periods = counted.get(entity)
@@ -195,4 +199,12 @@ function enter(
 
 const NOTHING = Object.fromEntries(ENTITY_KEYS.map((key) => [key, null])) as Record<EntityKey, null>
 
-const text = (row: StoredRow, at: number) => (row[at] ?? null) as string | null
+/** An index of PostgreSQL holds 2,704 bytes: names are told apart by their first characters alone. */
+const NAME_CHARACTERS = 512
+
+function text(row: StoredRow, at: number): string | null {
+  const whole = (row[at] ?? null) as string | null
+  return whole === null || whole.length <= NAME_CHARACTERS
+    ? whole
+    : whole.slice(0, NAME_CHARACTERS).replace(/[\ud800-\udbff]$/, '')
+}

@@ -18,13 +18,16 @@ export function verdictOn(next: Version, kept: Version): Verdict {
 }
 
 /**
- * Within one ledger its own numbering decides. Between two, or without any, nothing says which is later: then a record
- * that has ended does not run again, and anything else that differs is a correction.
+ * Within one ledger its own numbering decides. Another ledger can know the id from a copy alone, put back while the run
+ * was RUNNING: what has ended stays as it was counted. Without a ledger it is a correction by hand: all that differs counts,
+ * but a record that has ended does not run again.
  */
 export function supersedes(next: Version, kept: Version): boolean {
   if (next.ledger !== undefined && next.ledger === kept.ledger)
     return changeSeq(next) > changeSeq(kept)
-  if (next.row[AT.state] === 'RUNNING' && kept.row[AT.state] !== 'RUNNING') return false
+  const hasEnded = kept.row[AT.state] !== 'RUNNING'
+  const isCopy = next.ledger !== undefined && kept.ledger !== undefined
+  if (hasEnded && (isCopy || next.row[AT.state] === 'RUNNING')) return false
   return !sameContent(next.row, kept.row)
 }
 

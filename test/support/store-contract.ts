@@ -208,11 +208,11 @@ function cases(name: string, open: () => Promise<Store>): void {
         wins: 'kept',
       },
       {
-        what: 'of two ledgers what differs otherwise replaces',
+        what: 'of two ledgers what has ended stays: the other is a copy that was put back',
         send: (a, b) => [ranged(0, [a]), ranged(0, [b], { ledger: OTHER_LEDGER })],
         kept: ended({ id }),
-        next: ended({ id, state: 'FAILED', exit_code: 1, cpu_user_usec: 7 }),
-        wins: 'next',
+        next: ended({ id, state: 'NODE_FAIL', exit_code: 1, cpu_user_usec: 7 }),
+        wins: 'kept',
       },
       {
         what: 'without a ledger RUNNING never replaces what has ended',
@@ -571,6 +571,22 @@ function cases(name: string, open: () => Promise<Store>): void {
       expect(row?.io_read_bytes).toBeGreaterThanOrEqual(1e17)
       await ingest(loose(ended({ user: 'bob' })))
       expect(await usage([], { users: ['bob'] })).toEqual([ONE])
+    })
+
+    it('takes a batch of records that are absurd together', async () => {
+      const absurd = Array.from({ length: 9000 }, () => ended({ io_read_bytes: 2 ** 53 - 1 }))
+      const [outcome] = await ingest(ranged(0, absurd))
+      expect(outcome).toMatchObject({ kind: 'applied', inserted: 9000 })
+      expect(await usage()).toMatchObject([{ runs: 9000 }])
+    })
+
+    it('takes names that no index holds', async () => {
+      const image = Array.from({ length: 1024 }, (_, at) =>
+        String.fromCharCode(0x4e00 + ((at * 7919) % 20_000)),
+      ).join('')
+      const [outcome] = await ingest(ranged(0, [ended({ image })]))
+      expect(outcome).toMatchObject({ kind: 'applied', inserted: 1 })
+      expect(await usage(['image'])).toMatchObject([{ image: image.slice(0, 512), runs: 1 }])
     })
 
     it('refuses two periods', async () => {

@@ -93,6 +93,10 @@ interface Kept {
   isExpired: boolean
 }
 
+const staysEnded = (old: Kept, record: UsageRecord, ledger: string | undefined): boolean =>
+  old.record.state !== 'RUNNING' &&
+  (record.state === 'RUNNING' || (ledger !== undefined && old.ledger !== undefined))
+
 /** The rules of wire/ingest-api.ts in the plainest words. */
 function createModel() {
   const kept = new Map<string, Kept>()
@@ -105,7 +109,7 @@ function createModel() {
     if (ledger !== undefined && ledger === old.ledger) {
       if (seq <= old.seq) return
     } else {
-      if (record.state === 'RUNNING' && old.record.state !== 'RUNNING') return
+      if (staysEnded(old, record, ledger)) return
       if (JSON.stringify(record) === JSON.stringify(old.record)) return
     }
     old.record = record

@@ -48,6 +48,7 @@ export function openConnections(url: string): Connections {
       return await committed(await pool.connect(), begin, action)
     } catch (thrown) {
       if (thrown instanceof HepwrapError || thrown instanceof TypeError) throw thrown
+      if (isOfValues(thrown)) throw thrown
       throw unavailable(description, thrown)
     }
   }
@@ -65,6 +66,10 @@ export function openConnections(url: string): Connections {
     close: async () => pool.end(),
   }
 }
+
+/** What is wrong with what was to be written, and would be the next time, too: data exception, constraint, too long. */
+const isOfValues = (thrown: unknown): boolean =>
+  thrown instanceof pg.DatabaseError && /^(22|23|54)/.test(thrown.code ?? '')
 
 async function committed<T>(
   client: pg.PoolClient,

@@ -18,4 +18,9 @@ export function openCalls(path: string, role: Role): Partial<Calls> {
 
 /** Reports whether SQLite or the file system said so; anything else that is thrown is a fault of ours. */
 export const isFromOutside = (thrown: unknown): boolean =>
-  thrown instanceof Database.SqliteError || (thrown instanceof Error && 'errno' in thrown)
+  thrown instanceof Database.SqliteError
+    ? !OF_VALUES.test(thrown.code)
+    : thrown instanceof Error && 'errno' in thrown
+
+/** What is wrong with what was to be written, and would be the next time, too (https://www.sqlite.org/rescode.html). */
+const OF_VALUES = /^SQLITE_(CONSTRAINT|MISMATCH|TOOBIG|RANGE)/
