@@ -4,7 +4,7 @@ import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import { gunzip } from 'node:zlib'
 import { HepwrapError } from '../base/errors.js'
-import { hasCode } from '../trust/has-code.js'
+import { hasCode } from '../base/has-code.js'
 
 /** The length that the request announces; refuses one without, and one beyond `maxBytes`. */
 export function announcedLength(request: IncomingMessage, maxBytes: number): number {

@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises'
 import { atMost } from '../base/at-most.js'
 import type { Clock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
+import { hasCode } from '../base/has-code.js'
 import { within } from '../base/within.js'
 
 export interface NodeAddresses {
@@ -114,7 +115,7 @@ async function systemLookup(name: string): Promise<readonly string[]> {
   try {
     return (await lookup(name, { all: true, family: 4 })).map(({ address }) => address)
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOTFOUND') return []
+    if (hasCode(error, 'ENOTFOUND')) return []
     throw unresolved(name)
   }
 }

@@ -1,5 +1,6 @@
 // Reading, writing and removing in a cgroup file system, where a file is a question to the kernel.
 import { closeSync, constants, openSync, readFileSync, rmdirSync, writeSync } from 'node:fs'
+import { hasCode } from '../base/has-code.js'
 import { isRunId, OUR_PREFIX } from '../base/ids.js'
 
 /** The text of a control file without its newline; undefined where the kernel or the hierarchy has none. */
@@ -8,7 +9,7 @@ export function readControl(directory: string, name: string): string | undefined
     return readFileSync(`${directory}/${name}`, 'utf8').trim()
   } catch (error) {
     // ENODEV: the cgroup is being removed; EOPNOTSUPP: a threaded cgroup does not answer this
-    if (isErrno(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) return undefined
+    if (hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) return undefined
     throw error
   }
 }
@@ -52,11 +53,8 @@ export function removeEmpty(directory: string): boolean {
     rmdirSync(directory)
     return true
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENODEV')) return true
-    if (isErrno(error, 'EBUSY', 'ENOTEMPTY', 'ENAMETOOLONG')) return false
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return true
+    if (hasCode(error, 'EBUSY', 'ENOTEMPTY', 'ENAMETOOLONG')) return false
     throw error
   }
 }
-
-export const isErrno = (error: unknown, ...codes: readonly string[]): boolean =>
-  error instanceof Error && 'code' in error && codes.includes(String(error.code))

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
-import { isErrno, isOwnDirectory, readControl, writeControl } from './files.js'
+import { hasCode } from '../base/has-code.js'
+import { isOwnDirectory, readControl, writeControl } from './files.js'
 import type { Placement } from './placement.js'
 import { thawProcesses } from './thaw.js'
 import { descendants } from './tree.js'
@@ -57,7 +58,7 @@ function killWhole({ version, directories }: Placement): void {
     try {
       writeControl(path, 'cgroup.kill', 1)
     } catch (error) {
-      if (!isErrno(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) throw error
+      if (!hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) throw error
     }
   }
 }
@@ -66,6 +67,6 @@ function kill(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch (error) {
-    if (!isErrno(error, 'ESRCH')) throw error
+    if (!hasCode(error, 'ESRCH')) throw error
   }
 }

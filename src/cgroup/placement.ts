@@ -3,7 +3,8 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { OUR_PREFIX, type RunId } from '../base/ids.js'
 import type { CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
-import { isErrno, isOwnDirectory, writeControl } from './files.js'
+import { hasCode } from '../base/has-code.js'
+import { isOwnDirectory, writeControl } from './files.js'
 import type { PlacedDirectory, Placement, PlacementLimits } from './placement-types.js'
 import { makeV1, planV1 } from './v1.js'
 import { makeV2, planV2 } from './v2.js'
@@ -38,7 +39,7 @@ export function enterPlacement(placement: Placement, pid: number): void {
     try {
       writeControl(path, 'cgroup.procs', pid)
     } catch (error) {
-      const why = isErrno(error, 'ESRCH')
+      const why = hasCode(error, 'ESRCH')
         ? `process ${pid} is gone`
         : `process ${pid} was not let in`
       throw new HepwrapError('HW_CGROUP_FAILED', `cannot enter ${quote(path)}: ${why}`, {

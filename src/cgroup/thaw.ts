@@ -4,7 +4,8 @@ import { lstatSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { cgroupDirectory, cgroupMounts, type CgroupRoots } from '../proc/cgroup-mounts.js'
 import { readCgroups } from '../proc/cgroup-of.js'
-import { isErrno, writeControl } from './files.js'
+import { hasCode } from '../base/has-code.js'
+import { writeControl } from './files.js'
 
 export interface ThawSeams {
   readonly roots: CgroupRoots
@@ -30,7 +31,7 @@ function freezerPath(pid: number, procRoot: string): string | undefined {
   try {
     return readCgroups(pid, procRoot).v1.get('freezer')
   } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined // it has ended
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return undefined // it has ended
     throw error
   }
 }
@@ -48,6 +49,6 @@ function thaw(directory: string): void {
   try {
     writeControl(directory, 'freezer.state', 'THAWED')
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'ENODEV')) throw error
+    if (!hasCode(error, 'ENOENT', 'ENODEV')) throw error
   }
 }

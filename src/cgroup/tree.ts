@@ -1,6 +1,6 @@
 // The directories of a cgroup tree. A cgroup file system has no symbolic links and no files but the kernel's own.
 import { readdirSync } from 'node:fs'
-import { isErrno } from './files.js'
+import { hasCode } from '../base/has-code.js'
 
 /** A directory and all below it, deepest first; empty if it is gone. */
 export function descendants(directory: string): readonly string[] {
@@ -17,7 +17,7 @@ export function childrenOf(directory: string): readonly string[] | undefined {
       .map((entry) => entry.name)
   } catch (error) {
     // ENAMETOOLONG: made by steps of relative paths; nothing that we name lies there
-    if (isErrno(error, 'ENOENT', 'ENODEV', 'ENOTDIR', 'ENAMETOOLONG')) return undefined
+    if (hasCode(error, 'ENOENT', 'ENODEV', 'ENOTDIR', 'ENAMETOOLONG')) return undefined
     throw error
   }
 }

@@ -4,7 +4,8 @@ import { HepwrapError, quote } from '../base/errors.js'
 import { cgroupDirectory, type CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
 import { ENGINE_DEVICES } from './devices.js'
-import { isErrno, readControl, writeControl } from './files.js'
+import { hasCode } from '../base/has-code.js'
+import { readControl, writeControl } from './files.js'
 import { makeDirectories } from './make.js'
 import type { DeviceNumbers, PlacedDirectory, PlacementLimits } from './placement-types.js'
 
@@ -87,7 +88,7 @@ function allowEngineDevices(path: string): void {
     try {
       writeControl(path, 'devices.allow', rule)
     } catch (error) {
-      if (!isErrno(error, 'EPERM')) throw error
+      if (!hasCode(error, 'EPERM')) throw error
     }
   }
 }
@@ -97,7 +98,7 @@ function allowDevice(path: string, { path: name, type, major, minor }: DeviceNum
   try {
     writeControl(path, 'devices.allow', `${type} ${major}:${minor} rw`)
   } catch (cause) {
-    if (!isErrno(cause, 'EPERM')) throw cause
+    if (!hasCode(cause, 'EPERM')) throw cause
     throw new HepwrapError('HW_DEVICE', `device ${quote(name)} is not of this job`, { cause })
   }
 }

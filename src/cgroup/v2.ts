@@ -4,7 +4,8 @@ import { dirname } from 'node:path'
 import { HepwrapError, quote } from '../base/errors.js'
 import { cgroupDirectory, type CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
-import { isErrno, writeControl } from './files.js'
+import { hasCode } from '../base/has-code.js'
+import { writeControl } from './files.js'
 import { makeDirectories } from './make.js'
 import type { PlacedDirectory, PlacementLimits } from './placement-types.js'
 
@@ -45,7 +46,7 @@ function limit(path: string, controller: string, file: string, value: string): v
     writeControl(dirname(path), 'cgroup.subtree_control', `+${controller}`)
     writeControl(path, file, value)
   } catch (error) {
-    if (!isErrno(error, 'ENOENT', 'EINVAL', 'EBUSY', 'EOPNOTSUPP')) throw error
+    if (!hasCode(error, 'ENOENT', 'EINVAL', 'EBUSY', 'EOPNOTSUPP')) throw error
     throw new HepwrapError(
       'HW_OPTION_INVALID',
       `${file} ${quote(value)}: the job's cgroup on this node lacks the ${controller} controller`,

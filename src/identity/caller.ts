@@ -1,6 +1,6 @@
 // Socket to Caller: the only decision about who calls. Whatever is unclear is a refusal.
 import { HepwrapError } from '../base/errors.js'
-import { hasCode } from '../kernel/libc.js'
+import { hasCode } from '../base/has-code.js'
 import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
 import { closeFd, isAlive, openPidfd, peerPidfd } from '../kernel/pidfd.js'
 import { readNamespace, readProcess, type ProcessFacts } from '../proc/process.js'

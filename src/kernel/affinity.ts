@@ -1,5 +1,6 @@
 // CPU affinity, sched_setaffinity(2): Slurm binds a task to its own CPUs within the step's cpuset by it.
-import { hasCode, lastError, libc } from './libc.js'
+import { hasCode } from '../base/has-code.js'
+import { lastError, libc } from './libc.js'
 
 const MASK_BYTES = 1024 // 8192 CPUs, the most that Linux can have (CONFIG_NR_CPUS)
 

@@ -1,6 +1,7 @@
 // flock(2): the lock that slurmstepd holds on a hierarchy's root while it makes or removes a job's directories (cgroup v1).
 import { closeSync, constants, openSync } from 'node:fs'
-import { hasCode, lastError, libc } from './libc.js'
+import { hasCode } from '../base/has-code.js'
+import { lastError, libc } from './libc.js'
 
 const LOCK_EX = 2
 const LOCK_NB = 4

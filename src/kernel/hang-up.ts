@@ -1,6 +1,7 @@
 // Which of many sockets nobody is at the other end of any more, without reading a byte of them. See poll(2).
 import koffi from 'koffi'
-import { hasCode, lastError, libc } from './libc.js'
+import { hasCode } from '../base/has-code.js'
+import { lastError, libc } from './libc.js'
 
 const POLLERR = 8
 const POLLHUP = 16 // closed by the peer; a peer that has only ended its own half still waits for an answer

@@ -21,10 +21,6 @@ export function kernelError(syscall: string, errno: number, subject: string): Ke
   return Object.assign(new Error(`${syscall} ${subject}: ${code}`), { code, syscall })
 }
 
-/** Reports whether `thrown` is a failed call with this errno name, from Node or from here. */
-export const hasCode = (thrown: unknown, ...codes: readonly string[]): boolean =>
-  thrown instanceof Error && 'code' in thrown && codes.includes(String(thrown.code))
-
 function errorName(errno: number): string {
   try {
     return getSystemErrorName(-errno)

@@ -1,5 +1,6 @@
 // mount(2) and umount2(2), as far as staging needs them. Paths are used as given: the caller has judged them.
-import { lastError, libc, hasCode } from './libc.js'
+import { hasCode } from '../base/has-code.js'
+import { lastError, libc } from './libc.js'
 
 // sys/mount.h
 const MS_RDONLY = 1

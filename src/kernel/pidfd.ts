@@ -1,7 +1,8 @@
 // pidfds: a process held by descriptor, so that its number can be used again without deceiving us. See pidfd_open(2).
 import koffi from 'koffi'
 import { closeSync } from 'node:fs'
-import { hasCode, lastError, libc } from './libc.js'
+import { hasCode } from '../base/has-code.js'
+import { lastError, libc } from './libc.js'
 import { socketOption } from './peercred.js'
 
 const SO_PEERPIDFD = 77 // Linux 6.5

@@ -10,7 +10,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { HepwrapError, quote } from '../base/errors.js'
 import { reservedTarget } from '../config/reserved-target.js'
-import { hasCode } from '../kernel/libc.js'
+import { hasCode } from '../base/has-code.js'
 import {
   bindMount,
   makePrivate,

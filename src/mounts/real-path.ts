@@ -4,7 +4,7 @@ import { realpathSync, type Stats } from 'node:fs'
 import { lstat, readlink } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { within } from '../base/within.js'
-import { hasCode } from '../kernel/libc.js'
+import { hasCode } from '../base/has-code.js'
 import type { Law, RuledPath } from './judge.js'
 
 const PATIENCE_MS = 5000

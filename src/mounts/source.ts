@@ -2,7 +2,7 @@
 import { closeSync, constants, open, readFileSync, readlinkSync } from 'node:fs'
 import { HepwrapError, quote } from '../base/errors.js'
 import { isCallerAlive, type Caller } from '../identity/caller.js'
-import { hasCode } from '../kernel/libc.js'
+import { hasCode } from '../base/has-code.js'
 import { statDescriptor, type FileKind } from '../kernel/stat.js'
 import { readFdOwner, readProcess } from '../proc/process.js'
 import type { SourceFacts } from './judge.js'

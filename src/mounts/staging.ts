@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path'
 import { HepwrapError, quote, type ReasonCode } from '../base/errors.js'
 import type { Caller } from '../identity/caller.js'
-import { hasCode } from '../kernel/libc.js'
+import { hasCode } from '../base/has-code.js'
 import { bindMount, makePrivate, makeSlave, unmountDetached } from '../kernel/mount.js'
 import { statDescriptor, statPath, type FileKind } from '../kernel/stat.js'
 import type { CallerMount, PlanMount, SiteMount, TmpfsMount } from '../plan/run-plan.js'

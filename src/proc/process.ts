@@ -1,5 +1,6 @@
 // What /proc/PID says of one process. Reads only; whether the process is still the same one is the reader's question.
 import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { hasCode } from '../base/has-code.js'
 
 export interface ProcessFacts {
   readonly pid: number
@@ -100,13 +101,7 @@ function ifPresent<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {
-    if (
-      error instanceof Error &&
-      'code' in error &&
-      ['ENOENT', 'ESRCH'].includes(String(error.code))
-    ) {
-      return undefined
-    }
+    if (hasCode(error, 'ENOENT', 'ESRCH')) return undefined
     throw error
   }
 }

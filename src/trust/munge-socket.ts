@@ -5,7 +5,7 @@ import { createConnection } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { atMost } from '../base/at-most.js'
 import { HepwrapError, quote } from '../base/errors.js'
-import { hasCode } from './has-code.js'
+import { hasCode } from '../base/has-code.js'
 import { fieldsOf, framed, HEADER_BYTES, lengthOfBody, number, sized } from './munge-frames.js'
 
 export interface MungedOptions {
