@@ -1,5 +1,6 @@
 // The fields of `hepwrap report`: keys, sums in the units of people and exact, and what is derived of them.
 import type { UsageKey, UsageRow, UsageSums } from '../wire/report-api.js'
+import { USAGE_SUMS } from '../wire/usage-sums.js'
 import type { Field } from './fields.js'
 import { percent } from './record-fields.js'
 import { formatBytes } from './table.js'
@@ -102,21 +103,8 @@ const AMOUNTS: readonly UsageField[] = [
   amount('Efficiency', 10, (row) => percent(efficiency(row)), efficiency),
 ]
 
-const SUMS: readonly (keyof UsageSums)[] = [
-  'runs',
-  'failed',
-  'refused',
-  'elapsed_ms',
-  'cpu_usec',
-  'alloc_cpu_usec',
-  'used_cpu_usec',
-  'memory_mib_s',
-  'io_read_bytes',
-  'io_write_bytes',
-]
-
 /** The sums under their own names: exact. */
-const EXACT = SUMS.map((name) => amount(name, Math.max(10, name.length), (row) => row[name]))
+const EXACT = USAGE_SUMS.map((name) => amount(name, Math.max(10, name.length), (row) => row[name]))
 const exactOnly = EXACT.filter(
   ({ name }) => name !== 'runs' && name !== 'failed' && name !== 'refused',
 )

@@ -1,25 +1,6 @@
 // What one record adds to the sums: pure, so that a correction takes away exactly what the record once added.
-import type { UsageSums } from '../wire/report-api.js'
 import { HOUR_MS } from './periods.js'
 import { AT, type StoredRow } from './stored-row.js'
-
-/** The order of a `Sums`. */
-export const SUM_FIELDS = [
-  'runs',
-  'failed',
-  'refused',
-  'elapsed_ms',
-  'cpu_usec',
-  'alloc_cpu_usec',
-  'used_cpu_usec',
-  'memory_mib_s',
-  'io_read_bytes',
-  'io_write_bytes',
-] as const satisfies readonly (keyof UsageSums)[]
-
-type Missing = Exclude<keyof UsageSums, (typeof SUM_FIELDS)[number]>
-/** Does not compile while SUM_FIELDS lacks a sum. */
-export const ALL_SUMS: Missing extends never ? true : Missing = true
 
 export type Sums = number[]
 

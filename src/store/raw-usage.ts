@@ -1,14 +1,15 @@
 // Usage counted from the records themselves, for the questions that no rollup has the keys for (who used which node):
 // the same sums, by the same code, over what has not expired yet.
 import { rfc3339 } from '../base/clock.js'
-import type { UsageRow } from '../wire/report-api.js'
-import { contributionOf, SUM_FIELDS, type Sums } from './contribution.js'
+import type { UsageRow, UsageSums } from '../wire/report-api.js'
+import { USAGE_SUMS } from '../wire/usage-sums.js'
+import { contributionOf, type Sums } from './contribution.js'
 import { anyOf, type Dialect } from './dialect.js'
 import { beginOf, HOUR_MS } from './periods.js'
 import { ENTITY_KEYS } from './rollup.js'
 import type { StoreScope, UsageQuestion, UsageSort } from './store.js'
 import { AT, STORED_COLUMNS, type StoredColumn, type StoredRow } from './stored-row.js'
-import type { UsagePlan } from './usage-plan.js'
+import { namedIn, type UsagePlan } from './usage-plan.js'
 import { refuseTooMany, type Sql } from './usage-sql.js'
 
 const COUNTED: ReadonlySet<StoredColumn> = new Set<StoredColumn>([
@@ -37,18 +38,8 @@ export function rawUsageSql(
     conditions.push(`closed_ms >= ${binding.bind(span.from * HOUR_MS)}`)
   if (Number.isFinite(span.to)) conditions.push(`closed_ms < ${binding.bind(span.to * HOUR_MS)}`)
   if (uid !== undefined) conditions.push(`uid = ${binding.bind(uid)}`)
-  const named: readonly (readonly [string, readonly string[] | undefined])[] = [
-    ['cluster', filter.clusters],
-    ['user', filter.users],
-    ['account', filter.accounts],
-    ['image', filter.images],
-    ['node', filter.nodes],
-    ['state', filter.states],
-  ]
-  for (const [column, names] of named) {
-    if (names !== undefined && names.length > 0)
-      conditions.push(anyOf(dialect, binding, `"${column}"`, names))
-  }
+  for (const [column, names] of namedIn(filter))
+    conditions.push(anyOf(dialect, binding, `"${column}"`, names))
   const columns = STORED_COLUMNS.map((column) => (COUNTED.has(column) ? `"${column}"` : 'NULL'))
   return {
     text: `SELECT ${columns.join(', ')} FROM records WHERE ${conditions.join(' AND ')}`,
@@ -92,15 +83,14 @@ export function createRawUsage({ top }: UsageQuestion, { keys, period }: UsagePl
         ...(period === undefined ? {} : { [period]: rfc3339(begin * HOUR_MS) }),
         ...Object.fromEntries(keys.map((key, index) => [key, names[index] ?? null])),
         ...(Object.fromEntries(
-          SUM_FIELDS.map((field, index) => [field, sums[index] ?? 0]),
-        ) as Record<(typeof SUM_FIELDS)[number], number>),
+          USAGE_SUMS.map((field, index) => [field, sums[index] ?? 0]),
+        ) as Record<keyof UsageSums, number>),
       }))
     },
   }
 }
 
-const sum = ({ sums }: Group, field: (typeof SUM_FIELDS)[number]) =>
-  sums[SUM_FIELDS.indexOf(field)] ?? 0
+const sum = ({ sums }: Group, field: keyof UsageSums) => sums[USAGE_SUMS.indexOf(field)] ?? 0
 
 const sortValue = (group: Group, sort: UsageSort): number =>
   sort === 'io_bytes'

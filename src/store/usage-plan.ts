@@ -67,16 +67,22 @@ const keptUpTo = (grain: Grain, folded: Folded): number =>
 
 /** By which keys a question looks at rows, beside those that it shows. */
 function filteredKeys(filter: UsageFilter, scope: StoreScope): readonly EntityKey[] {
-  const named: readonly (readonly [EntityKey, readonly string[] | undefined])[] = [
-    ['cluster', filter.clusters],
-    ['user', filter.users],
-    ['account', filter.accounts],
-    ['image', filter.images],
-    ['node', filter.nodes],
-    ['state', filter.states],
-  ]
-  const keys = named.filter(([, names]) => (names?.length ?? 0) > 0).map(([key]) => key)
+  const keys = namedIn(filter).map(([key]) => key)
   return scope.uid === undefined ? keys : [...keys, 'uid']
+}
+
+/** The names that a filter asks for, by the key that they are of; none where it has no condition. */
+export function namedIn(filter: UsageFilter): readonly (readonly [EntityKey, readonly string[]])[] {
+  const { clusters = [], users = [], accounts = [], images = [], nodes = [], states = [] } = filter
+  const named: readonly (readonly [EntityKey, readonly string[]])[] = [
+    ['cluster', clusters],
+    ['user', users],
+    ['account', accounts],
+    ['image', images],
+    ['node', nodes],
+    ['state', states],
+  ]
+  return named.filter(([, names]) => names.length > 0)
 }
 
 /** The cut with the fewest rows that has all of the keys. */

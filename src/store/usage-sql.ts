@@ -1,13 +1,13 @@
 // A planned question about usage as SQL over the rollups: the same text for both databases but for their dialect.
-import type { UsageRow } from '../wire/report-api.js'
+import type { UsageRow, UsageSums } from '../wire/report-api.js'
 import { rfc3339 } from '../base/clock.js'
 import { HepwrapError } from '../base/errors.js'
-import { SUM_FIELDS } from './contribution.js'
+import { USAGE_SUMS } from '../wire/usage-sums.js'
 import { anyOf, type Binding, type Dialect, type SqlValue } from './dialect.js'
 import { GRAINS, HOUR_MS, type Grain } from './periods.js'
-import { CUTS, type EntityKey } from './rollup.js'
+import { CUTS } from './rollup.js'
 import type { StoreScope, UsageFilter, UsageQuestion, UsageSort } from './store.js'
-import type { PlannedPiece, UsagePlan } from './usage-plan.js'
+import { namedIn, type PlannedPiece, type UsagePlan } from './usage-plan.js'
 
 /** More rows than this are no answer for people, and must not fill anybody's memory. */
 export const MAX_USAGE_ROWS = 200_000
@@ -29,7 +29,7 @@ export function usageSql(
     pieceSql(piece, plan, conditionsOf(question.filter, scope, binding, dialect), binding, dialect),
   )
   const grouped = ['period', ...keys.map((key) => `k_${key}`)]
-  const sums = SUM_FIELDS.map((field) => `${dialect.sum(field)} AS ${field}`)
+  const sums = USAGE_SUMS.map((field) => `${dialect.sum(field)} AS ${field}`)
   const summed = `SELECT ${[...grouped, ...sums].join(', ')} FROM (${pieces.join(' UNION ALL ')}) AS pieces
     GROUP BY ${grouped.join(', ')} HAVING ${dialect.sum('runs')} <> 0`
   const named = keys.map((key) => `n_${key}.text AS v_${key}`)
@@ -41,7 +41,7 @@ export function usageSql(
       : [
           `row_number() OVER (PARTITION BY period ORDER BY ${[`${sortOf(question.top.sort)} DESC`, ...order].join(', ')}) AS place`,
         ]
-  const rows = `SELECT ${['period', ...named, ...SUM_FIELDS, ...rank].join(', ')} FROM (${summed}) AS summed${joins.join('')}`
+  const rows = `SELECT ${['period', ...named, ...USAGE_SUMS, ...rank].join(', ')} FROM (${summed}) AS summed${joins.join('')}`
   const text =
     question.top === undefined
       ? `${rows} ORDER BY ${['period', ...order].join(', ')} LIMIT ${MAX_USAGE_ROWS + 1}`
@@ -71,15 +71,15 @@ function pieceSql(
   ]
   const period = asked === undefined ? '0' : periodOf(asked, piece.grain, dialect)
   if (piece.grain === 'hour') {
-    return `SELECT ${[`${period} AS period`, ...shown, ...SUM_FIELDS].join(', ')}
+    return `SELECT ${[`${period} AS period`, ...shown, ...USAGE_SUMS].join(', ')}
       FROM rollup_hours AS r ${dialect.join} entities AS e ON e.cut = r.cut AND e.id = r.entity
       WHERE ${[`r.cut = ${cut}`, ...range, ...conditions].join(' AND ')}`
   }
   const from = `FROM entities AS e ${dialect.join} rollups AS r ON r.grain = ${GRAINS[piece.grain]} AND r.entity = e.id
       WHERE ${[`e.cut = ${cut}`, ...range, ...conditions].join(' AND ')}`
   if (asked !== undefined)
-    return `SELECT ${[`${period} AS period`, ...shown, ...SUM_FIELDS].join(', ')} ${from}`
-  const sums = SUM_FIELDS.map((field) => `${dialect.sum(field)} AS ${field}`)
+    return `SELECT ${[`${period} AS period`, ...shown, ...USAGE_SUMS].join(', ')} ${from}`
+  const sums = USAGE_SUMS.map((field) => `${dialect.sum(field)} AS ${field}`)
   return `SELECT ${[`${period} AS period`, ...shown, ...sums].join(', ')} ${from} GROUP BY e.cut, e.id`
 }
 
@@ -109,18 +109,9 @@ function conditionsOf(
   binding: Binding,
   dialect: Dialect,
 ): readonly string[] {
-  const named: readonly (readonly [EntityKey, readonly string[] | undefined])[] = [
-    ['cluster', filter.clusters],
-    ['user', filter.users],
-    ['account', filter.accounts],
-    ['image', filter.images],
-    ['node', filter.nodes],
-    ['state', filter.states],
-  ]
-  const conditions = named.flatMap(([key, names]) =>
-    names === undefined || names.length === 0
-      ? []
-      : [`e."${key}" IN (SELECT id FROM names WHERE ${anyOf(dialect, binding, 'text', names)})`],
+  const conditions = namedIn(filter).map(
+    ([key, names]) =>
+      `e."${key}" IN (SELECT id FROM names WHERE ${anyOf(dialect, binding, 'text', names)})`,
   )
   return uid === undefined ? conditions : [...conditions, `e.uid = ${binding.bind(uid)}`]
 }
@@ -135,8 +126,8 @@ export function toUsageRows(rows: readonly SqlUsageRow[], plan: UsagePlan): read
       ? {}
       : { [plan.period]: rfc3339(Number(row['period']) * HOUR_MS) }),
     ...Object.fromEntries(plan.keys.map((key) => [key, row[`v_${key}`] ?? null])),
-    ...(Object.fromEntries(SUM_FIELDS.map((field) => [field, Number(row[field])])) as Record<
-      (typeof SUM_FIELDS)[number],
+    ...(Object.fromEntries(USAGE_SUMS.map((field) => [field, Number(row[field])])) as Record<
+      keyof UsageSums,
       number
     >),
   }))

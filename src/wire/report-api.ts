@@ -92,16 +92,3 @@ export interface UsageSums {
 
 /** A row: the keys that were asked for (null where records have none; hour, day, week and month as RFC 3339 of their begin), then sums. */
 export type UsageRow = { readonly [Key in UsageKey]?: string | null } & UsageSums
-
-export const USAGE_SUMS = {
-  runs: true,
-  failed: true,
-  refused: true,
-  elapsed_ms: true,
-  cpu_usec: true,
-  alloc_cpu_usec: true,
-  used_cpu_usec: true,
-  memory_mib_s: true,
-  io_read_bytes: true,
-  io_write_bytes: true,
-} satisfies Record<keyof UsageSums, true>

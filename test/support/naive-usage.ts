@@ -1,12 +1,12 @@
 // Usage counted the plain way, record by record, with whole numbers of any size: what the rollups must agree with.
 import { expect } from 'vitest'
 import type { Store } from '../../src/store/store.js'
-import { USAGE_SUMS, type UsageKey, type UsageSums } from '../../src/wire/report-api.js'
+import type { UsageKey, UsageSums } from '../../src/wire/report-api.js'
+import { USAGE_SUMS } from '../../src/wire/usage-sums.js'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 
 type Row = Record<string, unknown>
 type Sums = { -readonly [Field in keyof UsageSums]: number }
-const FIELDS = Object.keys(USAGE_SUMS) as (keyof UsageSums)[]
 
 export function naiveUsage(records: readonly UsageRecord[], by: readonly UsageKey[]): Row[] {
   const groups = new Map<string, { keys: Row; sums: Sums }>()
@@ -17,7 +17,7 @@ export function naiveUsage(records: readonly UsageRecord[], by: readonly UsageKe
     const name = JSON.stringify(keys)
     const known = groups.get(name)?.sums
     const sums = sumsOf(record)
-    for (const field of FIELDS) sums[field] += known?.[field] ?? 0
+    for (const field of USAGE_SUMS) sums[field] += known?.[field] ?? 0
     groups.set(name, { keys, sums })
   }
   return [...groups.values()].map(({ keys, sums }) => ({ ...keys, ...sums }))

@@ -1,6 +1,6 @@
 // What batches add to the rollups in PostgreSQL: names and entities get their numbers, sums are added, all at once.
 import type { ClientBase } from 'pg'
-import { SUM_FIELDS } from '../contribution.js'
+import { USAGE_SUMS } from '../../wire/usage-sums.js'
 import { GRAINS } from '../periods.js'
 import { CUTS, type Entity, type RollupDelta } from '../rollup.js'
 import type { Cell } from '../stored-row.js'
@@ -45,7 +45,7 @@ async function addSums(
   limit: string,
   rows: readonly Cell[][],
 ): Promise<void> {
-  const added = SUM_FIELDS.map(
+  const added = USAGE_SUMS.map(
     (field) =>
       `${field} = greatest(-${limit}, least(${limit}, ${table}.${field} + excluded.${field}))`,
   )
@@ -53,7 +53,7 @@ async function addSums(
     [first]: 'integer',
     period: 'bigint',
     entity: 'bigint',
-    ...Object.fromEntries(SUM_FIELDS.map((field) => [field, 'bigint'])),
+    ...Object.fromEntries(USAGE_SUMS.map((field) => [field, 'bigint'])),
   }
   const onConflict = `ON CONFLICT (${first}, period, entity) DO UPDATE SET ${added.join(', ')}`
   await insertColumns(client, table, types, rows, onConflict)

@@ -3,7 +3,7 @@
 import type { Database, Statement } from 'better-sqlite3'
 import type { NodeRow } from '../../wire/ingest-api.js'
 import { gapBefore, remarksOn } from '../ledger-rules.js'
-import { SUM_FIELDS } from '../contribution.js'
+import { USAGE_SUMS } from '../../wire/usage-sums.js'
 import { CUTS, createTally, type RollupDelta, type Tally } from '../rollup.js'
 import { GRAINS } from '../periods.js'
 import type { BatchOutcome, LedgerRange } from '../store.js'
@@ -221,14 +221,14 @@ const FINE_LIMIT = 100_000_000_000_000_000n
 const COARSE_LIMIT = 4_000_000_000_000_000_000n
 
 export function createRollupWriter(db: Database): (delta: RollupDelta, id: number) => void {
-  const sums = SUM_FIELDS.join(', ')
+  const sums = USAGE_SUMS.join(', ')
   const added = (limit: bigint) =>
-    SUM_FIELDS.map(
+    USAGE_SUMS.map(
       (field) => `${field} = max(-${limit}, min(${limit}, ${field} + excluded.${field}))`,
     ).join(', ')
   const statement = (table: string, keys: string, limit: bigint): Statement =>
     db.prepare(
-      `INSERT INTO ${table} (${keys}, ${sums}) VALUES (?, ?, ?${', ?'.repeat(SUM_FIELDS.length)}) ON CONFLICT DO UPDATE SET ${added(limit)}`,
+      `INSERT INTO ${table} (${keys}, ${sums}) VALUES (?, ?, ?${', ?'.repeat(USAGE_SUMS.length)}) ON CONFLICT DO UPDATE SET ${added(limit)}`,
     )
   const hours = statement('rollup_hours', 'cut, period, entity', FINE_LIMIT)
   const days = statement('rollups', 'grain, period, entity', FINE_LIMIT)

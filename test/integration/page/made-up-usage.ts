@@ -1,6 +1,6 @@
 // Records that look like a site's, always the same ones, and their sums as the aggregator answers them. For the page's tests.
 import type { UsageRow, UsageSums } from '../../../src/wire/report-api.js'
-import { USAGE_SUMS } from '../../../src/wire/report-api.js'
+import { USAGE_SUMS } from '../../../src/wire/usage-sums.js'
 import type { RecordState, UsageRecord } from '../../../src/wire/usage-api.js'
 
 const HOUR_MS = 3_600_000
@@ -247,7 +247,7 @@ export function sumsOf(
     let row = rows.get(id)
     if (row === undefined) {
       row = Object.fromEntries(by.map((key, index) => [key, keys[index] ?? null]))
-      for (const name of Object.keys(USAGE_SUMS)) row[name] = 0
+      for (const name of USAGE_SUMS) row[name] = 0
       rows.set(id, row)
     }
     for (const [name, amount] of Object.entries<number>({ ...contribution(record) }))

@@ -48,7 +48,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 
 /** Single files of a room that another may import at run time where the table grants it types only. */
 const ALSO: Readonly<Record<string, readonly string[]>> = {
-  cli: ['wire/frames.ts', 'wire/record-fields.ts', 'kernel/terminal.ts'],
+  cli: ['wire/frames.ts', 'wire/record-fields.ts', 'wire/usage-sums.ts', 'kernel/terminal.ts'],
   daemon: ['kernel/hang-up.ts'],
 }
 
