@@ -1,6 +1,7 @@
 // The composition root: everything that the routes need, made once.
 import { atMost } from '../base/at-most.js'
 import { systemClock, type Clock } from '../base/clock.js'
+import { keptFor } from '../base/kept-for.js'
 import { createLogger, type Logger } from '../base/log.js'
 import { onceInAWhile } from '../base/once-in-a-while.js'
 import { within } from '../base/within.js'
@@ -17,7 +18,6 @@ import {
   type OpenBudget,
 } from './byte-budget.js'
 import { createGroupCommit, type GroupCommit } from './group-commit.js'
-import { keptFor } from './kept-for.js'
 import { createMetrics, type Metrics } from './metrics.js'
 import { createNodeAddresses } from './node-address.js'
 import { readPage, type Page } from './page.js'

@@ -3,11 +3,11 @@ import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openLedger } from '../accounting/ledger.js'
-import { systemClock, type Clock } from '../base/clock.js'
+import { systemClock } from '../base/clock.js'
+import { keptFor } from '../base/kept-for.js'
 import { createLogger, type Logger } from '../base/log.js'
 import type { DaemonConfig } from '../config/schema.js'
 import { createDockerEngine } from '../engine/docker-engine.js'
-import type { Engine, EngineFacts } from '../engine/engine.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
 import { createBookkeeping, type Bookkeeping } from './bookkeeping.js'
 import { createMeters, type Meters } from './meters.js'
@@ -28,6 +28,7 @@ export interface Daemon extends RunDeps {
   readonly meters: Meters
 }
 
+/** Engines are upgraded under a running daemon. */
 const ENGINE_FACTS_TTL_MS = 60_000
 
 export function compose(config: DaemonConfig): Daemon {
@@ -41,7 +42,7 @@ export function compose(config: DaemonConfig): Daemon {
   const node = `${config.node.cluster}/${config.node.name}`
   const questionMs = Math.min(10, config.node.start_timeout_s) * 1000
   const engine = createDockerEngine({ socketPath: config.engine.socket, node, questionMs })
-  const engineFacts = rememberFacts(engine, clock)
+  const engineFacts = keptFor(clock, ENGINE_FACTS_TTL_MS, () => engine.facts())
   const live = createLiveRuns(config.node.stop_timeout_s * 1000)
   const images = createImageStore(engine)
   const meters = createMeters(clock)
@@ -73,19 +74,6 @@ export function compose(config: DaemonConfig): Daemon {
     initPath: installInit(runDir, log),
     isStopping: () => isStopping,
     beginStop: () => void (isStopping = true),
-  }
-}
-
-/** Asked again after a minute or a failure: engines are upgraded under a running daemon. */
-function rememberFacts(engine: Engine, clock: Clock): () => Promise<EngineFacts> {
-  let known: { facts: Promise<EngineFacts>; atMs: number } | undefined
-  return () => {
-    if (known === undefined || clock.monotonicMs() - known.atMs > ENGINE_FACTS_TTL_MS) {
-      const facts = engine.facts()
-      facts.catch(() => (known = undefined))
-      known = { facts, atMs: clock.monotonicMs() }
-    }
-    return known.facts
   }
 }
 

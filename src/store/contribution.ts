@@ -2,6 +2,7 @@
 import { HOUR_MS } from './periods.js'
 import { AT, type StoredRow } from './stored-row.js'
 
+/** In the order of USAGE_SUMS. */
 export type Sums = number[]
 
 export interface Contribution {

@@ -1,6 +1,6 @@
 // Senders and what they may: nodes by address or token, persons by uid, operators by name; browsers by link and cookie.
 import { describe, expect, it } from 'vitest'
-import { keptFor } from '../../../src/aggregator/kept-for.js'
+import { keptFor } from '../../../src/base/kept-for.js'
 import { createNodeAddresses } from '../../../src/aggregator/node-address.js'
 import { createParties, scopeOf } from '../../../src/aggregator/party.js'
 import { createSessions, SESSION_SECONDS } from '../../../src/aggregator/sessions.js'

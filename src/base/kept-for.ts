@@ -1,5 +1,5 @@
 // An answer that is good for a while: asked for once, however many want it.
-import type { Clock } from '../base/clock.js'
+import type { Clock } from './clock.js'
 
 /** `ask`, at most once in `keptMs`; a failure is not kept. */
 export function keptFor<T>(clock: Clock, keptMs: number, ask: () => Promise<T>): () => Promise<T> {
