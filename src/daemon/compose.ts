@@ -71,16 +71,19 @@ export function compose(config: DaemonConfig): Daemon {
     orphans: createOrphanReaper(engine, live, log),
     refusals: createRefusalBudget(clock),
     cgroupRoots: cgroupMounts(),
-    initPath: installInit(runDir, log),
+    initPath: installInit(config.node.state_dir, log),
     isStopping: () => isStopping,
     beginStop: () => void (isStopping = true),
   }
 }
 
-/** Our own copy, 0711: a program that its user cannot read is never dumpable, so no process of his can ptrace it. */
-function installInit(runDir: string, log: Logger): string {
+/**
+ * Our own copy, 0711: a program that its user cannot read is never dumpable, so no process of his can ptrace it. Not
+ * below /run, where Debian's systems let nothing be executed (noexec).
+ */
+function installInit(stateDirectory: string, log: Logger): string {
   const built = fileURLToPath(new URL('../native/hepwrap-init', import.meta.url))
-  const installed = join(runDir, 'hepwrap-init')
+  const installed = join(stateDirectory, 'hepwrap-init')
   copyFileSync(built, `${installed}.new`)
   chmodSync(`${installed}.new`, 0o711)
   renameSync(`${installed}.new`, installed) // containers that run keep the one they have

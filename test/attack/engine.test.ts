@@ -26,7 +26,7 @@ attack(
     const programs = [
       '/usr/sbin/runc',
       '/usr/bin/containerd-shim-runc-v2',
-      '/run/hepwrap/hepwrap-init',
+      `${daemon.stateDirectory}/hepwrap-init`,
     ]
     const before = programs.map(hashOf)
     // The engine executes our init only; a program of the image that leads to /proc/self/exe leads to that init.

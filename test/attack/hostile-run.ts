@@ -1,5 +1,5 @@
 // Runs of images that try something, held to be looked at from outside: whatever an image says, these things are as always.
-import { statSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
 import { type HeldRun, type HeldRunOptions, holdRun, statusField } from '../slurm/held-run.js'
 import { hepwrapRuns } from '../slurm/job-runs.js'
@@ -54,8 +54,8 @@ export async function holdHostile(
 function expectOrdinary(run: HeldRun): void {
   expectPlainUser(run.payloadPid)
   expectPlainUser(run.initPid)
-  const place = (path: string) => `${statSync(path).dev}:${statSync(path).ino}`
-  expect(place(`/proc/${run.initPid}/exe`)).toBe(place('/run/hepwrap/hepwrap-init'))
+  const built = readFileSync(new URL('../../dist/native/hepwrap-init', import.meta.url))
+  expect(readFileSync(`/proc/${run.initPid}/exe`).equals(built)).toBe(true)
   expect(run.cgroups['memory']).toMatch(
     /\/uid_2001\/job_\d+\/step_0\/task_0\/hepwrap-[0-9a-f]{32}$/,
   )

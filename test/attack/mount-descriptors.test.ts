@@ -232,7 +232,7 @@ attack(
       daemon.socketPath,
       daemon.runDirectory,
       `${daemon.runDirectory}/runs`,
-      `${daemon.runDirectory}/hepwrap-init`,
+      `${daemon.stateDirectory}/hepwrap-init`,
       `${daemon.runDirectory}/jobs`,
       daemon.stateDirectory,
       `${daemon.stateDirectory}/ledger.db`,

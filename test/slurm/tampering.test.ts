@@ -185,7 +185,7 @@ describe('reading and touching what is not his', () => {
       `${daemon.runDirectory}/jobs`,
       `${daemon.runDirectory}/runs`,
       `${daemon.runDirectory}/runs/*`,
-      `${daemon.runDirectory}/hepwrap-init`,
+      `${daemon.stateDirectory}/hepwrap-init`,
     ]
     const script = paths
       .map((path) => `(ls ${path}/ || cat ${path}) >/dev/null 2>&1 && echo ${path}`)
