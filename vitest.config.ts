@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config'
 
+// How much longer than a real machine an emulated one may take (test/vm).
+const patience = Number(process.env['HEPWRAP_TEST_PATIENCE'] ?? '1')
+
 // Two projects: `unit` needs nothing but Node (and cc for the init); `world` runs inside test/world, against real Slurm and Docker.
 export default defineConfig({
   test: {
@@ -12,8 +15,8 @@ export default defineConfig({
           name: 'world',
           include: ['test/{integration,slurm,e2e,attack}/**/*.test.ts'],
           fileParallelism: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 60_000 * patience,
+          hookTimeout: 60_000 * patience,
         },
       },
     ],

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { parse, stringify } from 'smol-toml'
-import { eventually } from './eventually.js'
+import { eventually, PATIENCE } from './eventually.js'
 
 type Value = string | number | boolean | string[] | Table
 interface Table {
@@ -197,7 +197,7 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number 
   if (!isAlive(child)) return child.exitCode
   const ended = new Promise<number | null>((resolve) => child.on('exit', resolve))
   child.kill(signal)
-  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000)
+  const timer = setTimeout(() => child.kill('SIGKILL'), 15_000 * PATIENCE)
   const status = await ended
   clearTimeout(timer)
   return status

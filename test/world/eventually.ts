@@ -1,5 +1,8 @@
 // Polling in place of sleeping.
 
+/** How much longer than a real machine an emulated one may take. */
+export const PATIENCE = Number(process.env['HEPWRAP_TEST_PATIENCE'] ?? '1')
+
 export interface Patience {
   timeoutMs?: number
   intervalMs?: number
@@ -12,7 +15,7 @@ export async function eventually<T>(
   probe: () => T | Promise<T>,
   { timeoutMs = 20_000, intervalMs = 20, what = 'it' }: Patience = {},
 ): Promise<Exclude<T, false | undefined>> {
-  const deadlineMs = performance.now() + timeoutMs
+  const deadlineMs = performance.now() + timeoutMs * PATIENCE
   for (;;) {
     let cause: unknown
     try {
@@ -22,7 +25,7 @@ export async function eventually<T>(
       cause = error
     }
     if (performance.now() > deadlineMs) {
-      throw new Error(`waited ${timeoutMs} ms in vain for ${what}`, { cause })
+      throw new Error(`waited ${timeoutMs * PATIENCE} ms in vain for ${what}`, { cause })
     }
     await new Promise((resolve) => setTimeout(resolve, intervalMs))
   }

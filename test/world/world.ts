@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { eventually } from './eventually.js'
+import { eventually, PATIENCE } from './eventually.js'
 
 if (hostname() !== 'hepnode') {
   throw new Error('these tests run inside the test world: test/world/enter CMD')
@@ -173,8 +173,8 @@ function start(
     const timer = setTimeout(() => {
       child.kill('SIGKILL')
       const written = `stdout: ${stdout.text()}\nstderr: ${stderr.text()}`
-      reject(new Error(`${argv.join(' ')}: not ended after ${timeoutMs} ms\n${written}`))
-    }, timeoutMs)
+      reject(new Error(`${argv.join(' ')}: not ended after ${timeoutMs * PATIENCE} ms\n${written}`))
+    }, timeoutMs * PATIENCE)
     child.on('error', reject)
     child.on('close', (status, signal) => {
       clearTimeout(timer)
