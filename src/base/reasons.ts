@@ -73,13 +73,13 @@ export const REASONS = {
   ),
   HW_JOB_MISMATCH: refused(
     403,
-    "the caller's cgroups do not agree about the job, or name another user's job",
+    "the caller's cgroups do not agree about the job, name another user's job, or are no place of a task",
     'run hepwrap directly from the job step',
   ),
   HW_JOB_UNANNOUNCED: refused(
     403,
-    'the prolog has not announced this job and the site demands it',
-    'tell the administrator: the prolog does not run or cannot reach hepwrapd',
+    'the prolog has not announced this job, and the site demands it or nothing else names the job (SLUID)',
+    "tell the administrator: the prolog does not run, cannot reach hepwrapd or lacks Slurm's variables",
   ),
   HW_JOB_ENDED: refused(409, 'the job has been ended on this node', 'submit a new job'),
 

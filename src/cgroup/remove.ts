@@ -5,10 +5,10 @@ import { systemClock } from '../base/clock.js'
 import type { JobId } from '../base/ids.js'
 import { withDirectoryLock } from '../kernel/flock.js'
 import type { CgroupRoots } from '../proc/cgroup-mounts.js'
-import { isSlurmRootV1, isSlurmRootV2 } from '../slurm/cgroup-names.js'
 import { isOwnDirectory, removeEmpty } from './files.js'
 import type { Placement } from './placement.js'
-import { childrenOf, descendants } from './tree.js'
+import { childrenNamed, slurmRootsV1, slurmRootsV2 } from './slurm-trees.js'
+import { descendants } from './tree.js'
 
 // A process that has been killed holds its directory until it has been reaped.
 const PATIENCE_MS = 2000
@@ -40,36 +40,17 @@ export async function removeJobDirectories(
   { sluid, nodeName }: JobNames = {},
 ): Promise<boolean> {
   const isJob = (name: string) => name === `job_${jobId}` || (sluid !== undefined && name === sluid)
-  const mountPoints = new Set([...roots.v1.values()].map(({ mountPoint }) => mountPoint))
-  const users = [...mountPoints].flatMap((mountPoint) => usersV1(mountPoint, nodeName))
-  const scopes = roots.v2 === undefined ? [] : scopesV2(roots.v2.mountPoint, nodeName)
-  const jobs = [...users, ...scopes].flatMap((parent) => childrenNamed(parent, isJob))
+  const users = slurmRootsV1(roots, nodeName).flatMap((slurm) =>
+    childrenNamed(slurm, (name) => /^uid_[0-9]+$/.test(name)),
+  )
+  const parents = [...users, ...slurmRootsV2(roots, nodeName)]
+  const jobs = parents.flatMap((parent) => childrenNamed(parent, isJob))
   const removed = await retried(() => removeTrees(jobs))
   for (const user of new Set(jobs.map((job) => dirname(job)))) {
     if (users.includes(user)) removeUserV1(user)
   }
   return removed
 }
-
-/** Directories like "/sys/fs/cgroup/memory/slurm_n1/uid_1000". */
-function usersV1(mountPoint: string, nodeName: string | undefined): readonly string[] {
-  return childrenNamed(
-    mountPoint,
-    (name) => isSlurmRootV1(name) && isOfNode(name, nodeName),
-  ).flatMap((slurm) => childrenNamed(slurm, (name) => /^uid_[0-9]+$/.test(name)))
-}
-
-/** Directories like "/sys/fs/cgroup/system.slice/n1_slurmstepd.scope". */
-function scopesV2(slice: string, nodeName: string | undefined): readonly string[] {
-  const here = childrenNamed(slice, (name) => isSlurmRootV2(name) && isOfNode(name, nodeName))
-  const slices = childrenNamed(slice, (name) => name.endsWith('.slice'))
-  return [...here, ...slices.flatMap((below) => scopesV2(below, nodeName))]
-}
-
-/** "slurm_n1" and "n1_slurmstepd.scope" name their node; "slurm" and "slurmstepd.scope" are of the only one. */
-const isOfNode = (root: string, nodeName: string | undefined): boolean =>
-  nodeName === undefined ||
-  ['slurm', `slurm_${nodeName}`, 'slurmstepd.scope', `${nodeName}_slurmstepd.scope`].includes(root)
 
 /**
  * Under slurmstepd's own lock: it makes uid_U and job_J in two steps, and losing the first in between would fail the
@@ -79,9 +60,6 @@ function removeUserV1(user: string): void {
   const slurm = dirname(user)
   withDirectoryLock(dirname(slurm), () => removeEmpty(user))
 }
-
-const childrenNamed = (directory: string, accepts: (name: string) => boolean): readonly string[] =>
-  (childrenOf(directory) ?? []).filter(accepts).map((name) => `${directory}/${name}`)
 
 /** In turns: a user owns his step's directories on v1 and may have made thousands. */
 async function removeTree(directory: string): Promise<boolean> {

@@ -56,13 +56,9 @@ async function configureJob(jobId: JobId, facts: JobFacts, daemon: Daemon): Prom
 }
 
 async function cleanJob(jobId: JobId, daemon: Daemon): Promise<JobCleaned> {
-  const facts = daemon.jobs.find(jobId)
-  daemon.jobs.end(jobId)
+  const { sluid, node_name: nodeName } = daemon.jobs.end(jobId)
   const cleaned = await endRuns(daemon.live.ofJob(jobId))
-  const removed = await removeJobDirectories(jobId, daemon.cgroupRoots, {
-    sluid: facts?.sluid,
-    nodeName: facts?.node_name,
-  })
+  const removed = await removeJobDirectories(jobId, daemon.cgroupRoots, { sluid, nodeName })
   // slurmd runs no second prolog for a job that is requeued within its credential's life (cred_expire, slurm.conf(5)),
   // but where no directory of the job is left, a caller in a new one is of a new life.
   if (removed && cleaned.alive.length === 0) daemon.jobs.forget(jobId)

@@ -9,11 +9,16 @@ export interface SlurmPath {
   /** v1 only. */
   readonly uid: number | undefined
   readonly jobId: JobId | undefined
-  /** v2 of Slurm >= 26.05 instead of jobId: like "sEKNKTV3WPV500". */
+  /** v2 of Slurm >= 26.05 instead of jobId, unless CgroupJobIdPaths=yes (cgroup.conf): like "sEKNKTV3WPV500". */
   readonly sluid: string | undefined
   readonly stepId: StepId | undefined
   readonly task: number | undefined
-  /** The cgroups from Slurm's own root down to the job, then step and task, outermost first. */
+  /**
+   * Slurm signals, limits and counts what sits here. v2: in a leaf of step_N/user, task_N or task_special, and not
+   * in slurmstepd's own step_N/slurm.
+   */
+  readonly isForTasks: boolean
+  /** The cgroups from the hierarchy's root down to the job, outermost first. */
   readonly ofSlurm: readonly string[]
   /** What of ofSlurm lies below the job; v1 gives these to the job's user (xcgroup_create_hierarchy). */
   readonly ofStep: readonly string[]
@@ -33,32 +38,30 @@ export function parseSlurmV1(path: string): SlurmPath | undefined {
     uid: Number(uid),
     jobId,
     sluid: undefined,
+    isForTasks: true,
     ...stepAndTask(path, 3, [step, task], 0),
   }
 }
 
 /**
  * "/system.slice/n1_slurmstepd.scope/job_7/step_0/user/task_1", any slice (CgroupSlice), job_N or SLUID;
- * undefined: names no job (slurmstepd.scope/system is Slurm's own).
+ * undefined: names no job (slurmstepd.scope/system is Slurm's own). Slurm >= 26.05 leaves out the component of a
+ * heterogeneous step.
  */
 export function parseSlurmV2(path: string): SlurmPath | undefined {
   const names = components(path)
   const slices = names.findIndex((name) => !/^[^/]+\.slice$/.test(name))
   const node = /^(?:(.+)_)?slurmstepd\.scope$/.exec(names[slices] ?? '')
-  const job = names[slices + 1]
+  const job = names[slices + 1] ?? ''
   const jobId = numberedJob(job)
-  const sluid = job !== undefined && SLUID.test(job) ? job : undefined
+  const sluid = SLUID.test(job) ? job : undefined
   if (node === null || (jobId === undefined && sluid === undefined)) return undefined
-  const [step, kind, task] = names.slice(slices + 2)
+  const [step, kind, leaf] = names.slice(slices + 2)
+  const task = kind === 'user' ? leaf : undefined
   const within = kind === 'user' || kind === 'slurm' ? 1 : 0
-  return {
-    version: 2,
-    nodeName: node[1],
-    uid: undefined,
-    jobId,
-    sluid,
-    ...stepAndTask(path, slices + 2, [step, kind === 'user' ? task : undefined], within, slices),
-  }
+  const where = stepAndTask(path, slices + 2, [step, task], within)
+  const isForTasks = where.stepId !== undefined && task !== undefined
+  return { version: 2, nodeName: node[1], uid: undefined, jobId, sluid, isForTasks, ...where }
 }
 
 /** The root of Slurm's tree in a v1 hierarchy: "slurm", "slurm_n1". */
@@ -67,8 +70,8 @@ export const isSlurmRootV1 = (name: string): boolean => /^slurm(_.+)?$/.test(nam
 /** The root of Slurm's tree in the unified hierarchy, below slices: "slurmstepd.scope", "n1_slurmstepd.scope". */
 export const isSlurmRootV2 = (name: string): boolean => /^(.+_)?slurmstepd\.scope$/.test(name)
 
-// slurm src/common/sluid.c: 's' and 13 digits of Crockford's base32.
-const SLUID = /^s[0-9A-HJKMNP-TV-Z]{13}$/
+// slurm src/common/sluid.c, print_sluid(): 's' and 64 bits as 13 digits of Crockford's base32. 0 is none.
+const SLUID = /^s(?!0{13})[0-9A-F][0-9A-HJKMNP-TV-Z]{12}$/
 
 // slurm src/common/log.c, log_build_step_id_str(): a number, with het component "0+1", or a word.
 const STEP = /^step_([0-9]{1,10}(?:\+[0-9]{1,10})?|batch|extern|interactive|TBD)$/
@@ -79,25 +82,24 @@ const components = (path: string): string[] =>
 const numberedJob = (name: string | undefined): JobId | undefined =>
   name?.startsWith('job_') === true ? parseJobId(name.slice('job_'.length)) : undefined
 
-/** `jobDepth` components lead to the job; between step and task lie `between` more; `rootDepth` above Slurm's root. */
+/** `jobDepth` components lead to the job; between step and task lie `between` more. */
 function stepAndTask(
   path: string,
   jobDepth: number,
   [step, task]: readonly (string | undefined)[],
   between: number,
-  rootDepth = 0,
 ): Pick<SlurmPath, 'stepId' | 'task' | 'ofSlurm' | 'ofStep'> {
   const stepId = STEP.exec(step ?? '')?.[1] as StepId | undefined
   const number =
     stepId === undefined ? undefined : /^task_(0|[1-9][0-9]{0,9})$/.exec(task ?? '')?.[1]
   const stepDepth = stepId === undefined ? jobDepth : jobDepth + 1 + between
   const depth = number === undefined ? stepDepth : stepDepth + 1
-  const ancestors = ancestorsOf(path).slice(rootDepth, depth)
+  const ancestors = ancestorsOf(path).slice(0, depth)
   return {
     stepId,
     task: number === undefined ? undefined : Number(number),
-    ofSlurm: ancestors.slice(0, jobDepth - rootDepth),
-    ofStep: ancestors.slice(jobDepth - rootDepth),
+    ofSlurm: ancestors.slice(0, jobDepth),
+    ofStep: ancestors.slice(jobDepth),
   }
 }
 

@@ -15,7 +15,7 @@ import { parseSlurmV1, parseSlurmV2, type SlurmPath } from './cgroup-names.js'
 
 /** The job that a process belongs to, proved by its cgroups. */
 export interface JobRef {
-  /** Undefined where the tree says only a SLUID (Slurm >= 26.05): see the job table. */
+  /** Undefined where the tree says only a SLUID (Slurm >= 26.05): the prolog's word ties it to a job, see the job table. */
   readonly jobId: JobId | undefined
   readonly sluid: string | undefined
   readonly stepId: StepId | undefined
@@ -53,7 +53,10 @@ export function jobOf(process: PinnedProcess, seams: Partial<JobSeams> = {}): Jo
   const claims = claimsOf(cgroup, roots)
   if (claims.length === 0) return undefined
   const job = agreed(claims, process)
-  for (const claim of claims) requireSlurmsOwn(claim, slurmUid)
+  for (const claim of claims) {
+    requireSlurmsOwn(claim, slurmUid)
+    requireForTasks(claim)
+  }
   return { ...job, cgroup }
 }
 
@@ -116,8 +119,9 @@ function taskOf(claims: readonly Claim[]): number | undefined {
 }
 
 /**
- * Slurm's root and job directories are root's own and nobody else may write there. Below the job, v1 gives step and
- * task to the job's user (slurm 22.05 and 24.11, xcgroup.c): he can make siblings there, which stay inside his job.
+ * All that leads to the job, the slices above Slurm's root too, is root's own, and nobody else may write there. Below
+ * the job, v1 gives step and task to the job's user (slurm 22.05 and 24.11, xcgroup.c): he can make siblings there,
+ * which stay inside his job.
  */
 function requireSlurmsOwn({ hierarchy, root, says }: Claim, slurmUid: number): void {
   const stepOwners = says.version === 1 ? [slurmUid, says.uid] : [slurmUid]
@@ -128,6 +132,11 @@ function requireSlurmsOwn({ hierarchy, root, says }: Claim, slurmUid: number): v
   }
   for (const path of says.ofSlurm) check(path, [slurmUid])
   for (const path of says.ofStep) check(path, stepOwners)
+}
+
+/** Elsewhere in the job Slurm's signals and the step's limits would not reach a container. */
+function requireForTasks({ hierarchy, path, says }: Claim): void {
+  if (!says.isForTasks) throw mismatch(`${quote(path)} (${hierarchy}) is no place of a task`)
 }
 
 function isOwnedBy(directory: string, owners: readonly (number | undefined)[]): boolean {

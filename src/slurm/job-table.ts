@@ -39,9 +39,10 @@ export interface JobTable {
   announce(facts: JobFacts): void
   /** The facts of a job that is announced and has not ended. */
   find(jobId: JobId): JobFacts | undefined
+  /** Each life of a requeued job has a SLUID of its own (slurm job_record_set_sluid): an earlier one is not found. */
   findBySluid(sluid: string): JobFacts | undefined
-  /** Remembers the end, also of a job that was never announced. Durable on return. */
-  end(jobId: JobId): void
+  /** Remembers the end, also of a job that was never announced; what is known of it. Durable on return. */
+  end(jobId: JobId): JobFacts
   hasEnded(jobId: JobId): boolean
   /** For a job of which nothing is left on this node: its id then means another life of it (requeue). */
   forget(jobId: JobId): void
@@ -82,6 +83,7 @@ export function createJobTable(directory: string, options: JobTableOptions = {})
       const known = jobs.get(jobId) ?? { facts: { job_id: jobId }, announcedAtMs: nowMs }
       put({ ...known, endedAtMs: nowMs })
       forgetOldest(directory, jobs)
+      return known.facts
     },
     hasEnded: (jobId) => jobs.get(jobId)?.endedAtMs !== undefined,
     forget: (jobId) => {

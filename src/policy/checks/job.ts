@@ -28,6 +28,11 @@ function refusalOf(
     }
   }
   if (jobFacts === undefined) {
+    if (job.jobId === undefined)
+      return {
+        code: 'HW_JOB_UNANNOUNCED',
+        text: `${nameOf(job)}: Slurm names it by its SLUID alone, and no prolog has announced that SLUID, or its epilog has ended it`,
+      }
     if (!slurm.require_prolog) return undefined
     return {
       code: 'HW_JOB_UNANNOUNCED',

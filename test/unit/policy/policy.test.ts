@@ -97,7 +97,18 @@ describe('job', () => {
       'HW_JOB_MISMATCH job 42 was announced as job 43',
     ],
     ['by SLUID', { job: bySluid, jobFacts: { job_id: 43, uid: 1000 } }, strict, 'nothing thrown'],
-    ['by SLUID, unannounced', { job: bySluid }, strict, 'HW_JOB_UNANNOUNCED job sEKNKTV3WPV500'],
+    [
+      'by SLUID, unannounced: nobody knows which job that is',
+      { job: bySluid },
+      SITE,
+      'HW_JOB_UNANNOUNCED job sEKNKTV3WPV500: Slurm names it by its SLUID alone',
+    ],
+    [
+      'by SLUID, unannounced, where outside of jobs all may run',
+      { job: bySluid },
+      `${SITE}[slurm]\noutside_jobs = "allow"`,
+      'HW_JOB_UNANNOUNCED',
+    ],
   ])('%s', (_what, variation, toml, expected) =>
     expect(verdict(variation, toml)).toContain(expected),
   )

@@ -103,27 +103,63 @@ describe('parseSlurmV2', () => {
     '/system.slice/slurmstepd.scope/job_',
     '/system.slice/slurmstepd.scope/sEKNKTV3WPV50', // 12 digits
     '/system.slice/slurmstepd.scope/sEKNKTV3WPV5OO', // O is no digit of Crockford's
+    '/system.slice/slurmstepd.scope/seknktv3wpv500',
+    '/system.slice/slurmstepd.scope/SEKNKTV3WPV500',
+    '/system.slice/slurmstepd.scope/sGKNKTV3WPV500', // 65 bits
+    '/system.slice/slurmstepd.scope/s0000000000000', // of a controller that gave none: any job's
+    '/system.slice/slurmstepd.scope/job_sEKNKTV3WPV500',
+    '/system.slice/job_12/step_0/user/task_0',
+    '/system.slice/slurmstepd.scope.d/job_12/step_0/user/task_0',
+    '/system.slice/slurmstepd.slice/job_12/step_0/user/task_0',
+    '/system.slice/slurmd.service/slurmstepd.scope/job_12/step_0/user/task_0',
+    '/system.slice/slurmstepd.scope/system/job_12/step_0/user/task_0',
+    '/docker/abc/system.slice/slurmstepd.scope/job_12/step_0/user/task_0',
     '/system.slice/xslurmstepd.scope/job_12/step_0',
     '/system.slice/_slurmstepd.scope/job_12/step_0',
     '/user.slice/user-1000.slice/user@1000.service/slurmstepd.scope/job_12/step_0/user/task_0',
     '/user.slice/user-1000.slice/user@1000.service/app.slice/slurmstepd.scope/job_12/step_0',
     '/user.slice/user-1000.slice/session-1.scope/slurmstepd.scope/job_12',
+    '/user.slice/user-1000.slice/user@1000.service/slurmstepd.scope/sEKNKTV3WPV500/step_0/user/task_0',
+    '/user.slice/user-1000.slice/user@1000.service/system.slice/slurmstepd.scope/job_7/step_0',
     '/../system.slice/slurmstepd.scope/job_12',
   ])('%s names no job', (path) => {
     expect(parseSlurmV2(path)).toBeUndefined()
   })
 
-  it('lists what must be Slurm’s own, from the scope downward', () => {
-    expect(parseSlurmV2('/system.slice/slurmstepd.scope/job_1/step_0/user/task_2/x')).toMatchObject(
-      {
-        ofSlurm: ['/system.slice/slurmstepd.scope', '/system.slice/slurmstepd.scope/job_1'],
-        ofStep: [
-          '/system.slice/slurmstepd.scope/job_1/step_0',
-          '/system.slice/slurmstepd.scope/job_1/step_0/user',
-          '/system.slice/slurmstepd.scope/job_1/step_0/user/task_2',
+  it('lists what must be Slurm’s own, from the root downward', () => {
+    expect(parseSlurmV2('/a.slice/a-b.slice/slurmstepd.scope/job_1/step_0/user/task_2/x')).toEqual(
+      expect.objectContaining({
+        ofSlurm: [
+          '/a.slice',
+          '/a.slice/a-b.slice',
+          '/a.slice/a-b.slice/slurmstepd.scope',
+          '/a.slice/a-b.slice/slurmstepd.scope/job_1',
         ],
-      },
+        ofStep: [
+          '/a.slice/a-b.slice/slurmstepd.scope/job_1/step_0',
+          '/a.slice/a-b.slice/slurmstepd.scope/job_1/step_0/user',
+          '/a.slice/a-b.slice/slurmstepd.scope/job_1/step_0/user/task_2',
+        ],
+      }),
     )
+  })
+
+  it.each([
+    ['step_0/user/task_0', true],
+    ['step_0/user/task_0/hepwrap-x', true],
+    ['step_extern/user/task_special', true],
+    ['step_0/user', false],
+    ['step_0/slurm', false],
+    ['step_0/slurm/task_0', false],
+    ['step_0/other/task_0', false],
+    ['step_0', false],
+    ['other/user/task_0', false],
+    ['user/task_0', false],
+  ])('has tasks in %s: %s', (below, isForTasks) => {
+    for (const job of ['job_12', 'sEKNKTV3WPV500'])
+      expect(parseSlurmV2(`/system.slice/slurmstepd.scope/${job}/${below}`)).toMatchObject({
+        isForTasks,
+      })
   })
 })
 

@@ -119,6 +119,27 @@ describe('jobOf', () => {
   })
 
   it.each([
+    'slurm', // slurmstepd's own: nothing there is limited, signalled or counted as a task
+    'other/task_0',
+    'user',
+  ])('refuses a process of a v2 step that sits in %s', (place) => {
+    const cgroup = V2.replace('user/task_0', place)
+    expect(() => node(cgroup)(2001)).toThrow(refused('HW_JOB_MISMATCH'))
+    expect(() => node(cgroup)(0)).toThrow(/no place of a task/)
+  })
+
+  it.each([
+    'system.slice',
+    'system.slice/lab_slurmstepd.scope',
+    'system.slice/lab_slurmstepd.scope/job_12/step_0/user/task_0',
+  ])('refuses a v2 tree in which others may write to %s', (path) => {
+    const ask = node(V2)
+    expect(ask(2001)).toBeDefined()
+    chmodSync(join(base, 'cgroup/unified', path), 0o777)
+    expect(() => ask(2001)).toThrow(refused('HW_JOB_MISMATCH'))
+  })
+
+  it.each([
     ['memory', 'slurm_n1'],
     ['memory', 'slurm_n1/uid_2001'],
     ['devices', 'slurm_n1/uid_2001/job_1'],

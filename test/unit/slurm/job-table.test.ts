@@ -41,8 +41,10 @@ describe('the job table', () => {
   it('remembers ended jobs, announced or not, until they are announced again', () => {
     const table = createJobTable(directory)
     table.announce({ job_id: 7, sluid: 's' })
-    table.end(id(7))
-    table.end(id(9))
+    for (let time = 0; time < 2; time += 1)
+      // an epilog may be tried again
+      expect(table.end(id(7))).toEqual({ job_id: 7, sluid: 's' })
+    expect(table.end(id(9))).toEqual({ job_id: 9 })
     for (const each of [table, createJobTable(directory)]) {
       expect(each.find(id(7))).toBeUndefined()
       expect(each.findBySluid('s')).toBeUndefined()
@@ -51,6 +53,14 @@ describe('the job table', () => {
     table.announce({ job_id: 7, restart_count: 1 })
     expect(table.hasEnded(id(7))).toBe(false)
     expect(createJobTable(directory).find(id(7))).toEqual({ job_id: 7, restart_count: 1 })
+  })
+
+  it('finds only the SLUID of a requeued job’s present life', () => {
+    const table = createJobTable(directory)
+    table.announce({ job_id: 7, sluid: 'sEKNKTV3WPV500' })
+    table.announce({ job_id: 7, sluid: 'sEKNKTV3WPV501' })
+    expect(table.findBySluid('sEKNKTV3WPV500')).toBeUndefined()
+    expect(table.findBySluid('sEKNKTV3WPV501')).toMatchObject({ job_id: 7 })
   })
 
   it('knows nothing of a job that is forgotten', () => {
