@@ -13,7 +13,7 @@ export default defineConfig({
       {
         test: {
           name: 'world',
-          include: ['test/{integration,slurm,e2e,attack}/**/*.test.ts'],
+          include: ['test/{integration,slurm,e2e,attack,v2}/**/*.test.ts'],
           fileParallelism: false,
           testTimeout: 60_000 * patience,
           hookTimeout: 60_000 * patience,
