@@ -3,29 +3,43 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.js'
 import { HepwrapError, quote } from '../base/errors.js'
 import { hasCode } from '../base/has-code.js'
-import { isOwnDirectory, readControl, writeControl } from './files.js'
+import { isNamespaceInit } from '../proc/process.js'
+import { isOwnDirectory, readControl, readKey, writeControl } from './files.js'
 import type { Placement } from './placement.js'
 import { thawProcesses } from './thaw.js'
 import { descendants } from './tree.js'
 
+/** So long without one process fewer. */
 const PATIENCE_MS = 5000
 const ROUND_MS = 10
+const FREEZE_WAIT_MS = 100
 
-/** SIGKILL until nothing is left; throws HW_CGROUP_FAILED if something still is after some seconds. */
+/**
+ * SIGKILL until nothing is left; throws HW_CGROUP_FAILED if what is left does not get less for some seconds. What forks as
+ * fast as it can goes at once with PID 1 of its namespace: the kernel then kills all others in it and lets none be born.
+ */
 export async function killPlacement(placement: Placement): Promise<void> {
-  const deadlineMs = systemClock.monotonicMs() + PATIENCE_MS
+  let fewest = Infinity
+  let deadlineMs = 0
   killWhole(placement)
   for (;;) {
+    const thaw = await freeze(placement)
     // Read anew each round: a process may have been forked while the list was read.
     const pids = pidsOf(placement)
+    if (fewest === Infinity) pids.filter((pid) => isNamespaceInit(pid)).forEach(kill)
+    pids.forEach(kill)
+    thaw()
     if (pids.length === 0) return
+    if (pids.length < fewest) {
+      fewest = pids.length
+      deadlineMs = systemClock.monotonicMs() + PATIENCE_MS
+    }
     if (systemClock.monotonicMs() > deadlineMs) {
       throw new HepwrapError(
         'HW_CGROUP_FAILED',
         `processes ${quote(pids.slice(0, 8).join(' '))} of the run do not end`,
       )
     }
-    for (const pid of pids) kill(pid)
     if (placement.version === 1) thawProcesses(pids)
     await sleep(ROUND_MS)
   }
@@ -34,8 +48,7 @@ export async function killPlacement(placement: Placement): Promise<void> {
 /** The processes in the run's own directories and below, without those that no number of ours can name. */
 export function pidsOf(placement: Placement): readonly number[] {
   const found = new Set<number>()
-  for (const { path, own } of placement.directories) {
-    if (!own || !isOwnDirectory(path)) continue
+  for (const path of ownOf(placement)) {
     for (const directory of descendants(path)) {
       for (const pid of listed(directory)) found.add(pid)
     }
@@ -50,16 +63,34 @@ const listed = (directory: string): readonly number[] =>
     .split('\n')
     .map(Number)
 
-/** cgroup.kill (Linux 5.14, not in threaded cgroups) ends the whole tree at once. */
-function killWhole({ version, directories }: Placement): void {
-  if (version === 1) return
-  for (const { path, own } of directories) {
-    if (!own || !isOwnDirectory(path)) continue
-    try {
-      writeControl(path, 'cgroup.kill', 1)
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) throw error
-    }
+const ownOf = ({ directories }: Placement): readonly string[] =>
+  directories.filter(({ path, own }) => own && isOwnDirectory(path)).map(({ path }) => path)
+
+/** cgroup.kill (Linux 5.14) ends a whole tree at once, but not a threaded one. */
+function killWhole(placement: Placement): void {
+  if (placement.version === 2) ownOf(placement).forEach((path) => tryWrite(path, 'cgroup.kill', 1))
+}
+
+/**
+ * v2: nothing is born any more in what is frozen, and SIGKILL ends it all the same (cgroup-v2.rst, cgroup.freeze). The v1
+ * freezer is Slurm's. Returns the way back.
+ */
+async function freeze(placement: Placement): Promise<() => void> {
+  if (placement.version === 1) return () => undefined
+  const paths = ownOf(placement)
+  paths.forEach((path) => tryWrite(path, 'cgroup.freeze', 1))
+  const isFrozen = (path: string) => readKey(path, 'cgroup.events', 'frozen') !== 0
+  for (let waitedMs = 0; waitedMs < FREEZE_WAIT_MS && !paths.every(isFrozen); waitedMs += 1)
+    await sleep(1)
+  return () => paths.forEach((path) => tryWrite(path, 'cgroup.freeze', 0))
+}
+
+function tryWrite(path: string, file: string, value: number): void {
+  try {
+    writeControl(path, file, value)
+  } catch (error) {
+    // EOPNOTSUPP: threaded; ENOENT: the kernel is older than the file, or the directory gone
+    if (!hasCode(error, 'ENOENT', 'ENODEV', 'EOPNOTSUPP', 'ENOTSUP')) throw error
   }
 }
 

@@ -28,6 +28,8 @@ export interface PlacementLimits {
   /** CPU time per wall time, e.g. 1.5 */
   readonly cpus?: number | undefined
   readonly pidsMax?: number | undefined
+  /** Nobody has asked for this pidsMax: a job that has no pids controller (v2) goes without. */
+  readonly isPidsMaxUsual?: boolean
   /** Devices that the run asks for beside the engine's usual ones; what the job does not have is refused. */
   readonly devices?: readonly DeviceNumbers[]
 }

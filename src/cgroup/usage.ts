@@ -1,4 +1,4 @@
-// What a run has used, read from its directories before they are removed. Absent is undefined, never 0.
+// What a run has used, read from its own directories before they are removed. Absent is undefined, never 0.
 import { dirname } from 'node:path'
 import { keyOf, readControl, readCount, readKey } from './files.js'
 import type { Placement } from './placement.js'
@@ -6,16 +6,21 @@ import type { Placement } from './placement.js'
 export interface Usage {
   readonly cpuUserUsec: number | undefined
   readonly cpuSystemUsec: number | undefined
-  /** v1: the run's own; v2: of the caller's leaf, which all of its task share. */
   readonly memoryPeakBytes: number | undefined
   readonly ioReadBytes: number | undefined
   readonly ioWriteBytes: number | undefined
   readonly pidsPeak: number | undefined
-  /** v1: the run's own; v2: of the caller's leaf since the task began. */
   readonly oomKills: number | undefined
+  /** v2: kills in a leaf that this run has shared with others; whose they were is not known. */
+  readonly oomKillsOfSomebody?: number
 }
 
-/** The counters now; a directory that is gone gives undefined. */
+export interface IoBytes {
+  readonly readBytes: number
+  readonly writeBytes: number
+}
+
+/** The counters now; a directory that is gone gives undefined. What v2 counts in the caller's leaf is for `counters`. */
 export const readUsage = (placement: Placement): Usage =>
   placement.version === 1 ? usageV1(placement) : usageV2(placement)
 
@@ -61,7 +66,7 @@ function cpuV1(path: string): { userUsec: number; systemUsec: number } | undefin
  * or nothing is counted: since Linux 6.10 no queue has the throttle policy, and with it these counters, until somebody
  * sets a limit. The hierarchy's root has lines for all devices where it is counted.
  */
-function ioV1(path: string): { readBytes: number; writeBytes: number } | undefined {
+function ioV1(path: string): IoBytes | undefined {
   const text = ioTextV1(path)
   if (text === undefined || !(hasDevices(text) || isCountedAbove(path))) return undefined
   const sum = (verb: string) =>
@@ -86,24 +91,22 @@ function isCountedAbove(path: string): boolean {
   }
 }
 
-/** A threaded cgroup counts CPU time itself; memory belongs to the domain above it (cgroup-v2.rst, Threads). */
+/** A threaded cgroup counts CPU time and processes; the rest belongs to the domain above it (cgroup-v2.rst, Threads). */
 function usageV2({ directories }: Placement): Usage {
   const path = directories.find(({ own }) => own)?.path ?? ''
-  const leaf = dirname(path)
-  const io = ioV2(readControl(path, 'io.stat'))
   return {
     cpuUserUsec: readKey(path, 'cpu.stat', 'user_usec'),
     cpuSystemUsec: readKey(path, 'cpu.stat', 'system_usec'),
-    memoryPeakBytes: readCount(leaf, 'memory.peak'), // Linux 5.19
-    ioReadBytes: io?.readBytes,
-    ioWriteBytes: io?.writeBytes,
+    memoryPeakBytes: undefined,
+    ioReadBytes: undefined,
+    ioWriteBytes: undefined,
     pidsPeak: readCount(path, 'pids.peak'), // Linux 6.1
-    oomKills: readKey(leaf, 'memory.events.local', 'oom_kill'), // Linux 5.2
+    oomKills: undefined,
   }
 }
 
 /** Lines like "254:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0"; no line: no device has been used. */
-function ioV2(text: string | undefined): { readBytes: number; writeBytes: number } | undefined {
+export function ioV2(text: string | undefined): IoBytes | undefined {
   if (text === undefined) return undefined
   const sum = (key: string) =>
     [...text.matchAll(new RegExp(`\\b${key}=([0-9]+)`, 'g'))].reduce(

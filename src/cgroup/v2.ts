@@ -1,10 +1,10 @@
 // cgroup v2: one threaded child of the caller's leaf. Slurm's limits, device program, kill and accounting of the leaf then
-// hold for the run as well (lab, "Moving PIDs after the start": leaf/t); the child has CPU time of its own.
+// hold for the run as well; the child has CPU time and processes of its own (docs/decisions/0009).
 import { dirname } from 'node:path'
 import { HepwrapError, quote } from '../base/errors.js'
 import { cgroupDirectory, type CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { CgroupMembership } from '../proc/cgroup-of.js'
-import { hasCode } from '../base/has-code.js'
+import { enable, enableAbove } from './delegation.js'
 import { writeControl } from './files.js'
 import { makeDirectories } from './make.js'
 import type { PlacedDirectory, PlacementLimits } from './placement-types.js'
@@ -32,25 +32,29 @@ export function makeV2(own: readonly PlacedDirectory[], limits: PlacementLimits)
     )
   }
   makeDirectories(own, ({ path }) => {
+    enableAbove(dirname(path))
     writeControl(path, 'cgroup.type', 'threaded')
+    limitPids(path, limits)
     if (limits.cpus !== undefined) {
-      limit(path, 'cpu', 'cpu.max', `${Math.round(limits.cpus * PERIOD_USEC)} ${PERIOD_USEC}`)
+      requireController(path, 'cpu', `cpus ${limits.cpus}`)
+      writeControl(path, 'cpu.max', `${Math.round(limits.cpus * PERIOD_USEC)} ${PERIOD_USEC}`)
     }
-    if (limits.pidsMax !== undefined) limit(path, 'pids', 'pids.max', String(limits.pidsMax))
   })
 }
 
-/** A threaded controller may be given to children of a leaf that has processes (cgroup-v2.rst, Threads). */
-function limit(path: string, controller: string, file: string, value: string): void {
-  try {
-    writeControl(dirname(path), 'cgroup.subtree_control', `+${controller}`)
-    writeControl(path, file, value)
-  } catch (error) {
-    if (!hasCode(error, 'ENOENT', 'EINVAL', 'EBUSY', 'EOPNOTSUPP')) throw error
-    throw new HepwrapError(
-      'HW_OPTION_INVALID',
-      `${file} ${quote(value)}: the job's cgroup on this node lacks the ${controller} controller`,
-      { cause: error },
-    )
-  }
+/** Counted in any case, where it can be. */
+function limitPids(path: string, { pidsMax, isPidsMaxUsual }: PlacementLimits): void {
+  const isThere = enable(dirname(path), 'pids')
+  if (pidsMax === undefined || (isPidsMaxUsual === true && !isThere)) return
+  requireController(path, 'pids', `ceilings.pids ${pidsMax}`)
+  writeControl(path, 'pids.max', pidsMax)
+}
+
+/** A leaf that has processes can give its threaded children cpu, cpuset and pids (cgroup-v2.rst, Threads). */
+function requireController(path: string, controller: string, asked: string): void {
+  if (enable(dirname(path), controller)) return
+  throw new HepwrapError(
+    'HW_OPTION_INVALID',
+    `${asked}: the job's cgroup on this node lacks the ${controller} controller`,
+  )
 }

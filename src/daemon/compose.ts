@@ -8,6 +8,7 @@ import { keptFor } from '../base/kept-for.js'
 import { createLogger, type Logger } from '../base/log.js'
 import type { DaemonConfig } from '../config/schema.js'
 import { createDockerEngine } from '../engine/docker-engine.js'
+import { createCounters } from '../cgroup/counters.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
 import { createBookkeeping, type Bookkeeping } from './bookkeeping.js'
 import { createMeters, type Meters } from './meters.js'
@@ -71,6 +72,7 @@ export function compose(config: DaemonConfig): Daemon {
     orphans: createOrphanReaper(engine, live, log),
     refusals: createRefusalBudget(clock),
     cgroupRoots: cgroupMounts(),
+    counters: createCounters(),
     initPath: installInit(config.node.state_dir, log),
     isStopping: () => isStopping,
     beginStop: () => void (isStopping = true),

@@ -16,7 +16,7 @@ import { readCgroups } from '../proc/cgroup-of.js'
 import { bind, newGatePlace } from '../run/container-spec.js'
 import { openGate, type InitReport } from '../run/gate.js'
 import { nodeLabel } from '../run/launch.js'
-import { closePlacement, containerName, runDirectory, undoRun } from '../run/undo.js'
+import { closePlacement, containerName, runDirectory, undoDeps, undoRun } from '../run/undo.js'
 import type { Daemon } from './compose.js'
 
 const NOBODY = 65534
@@ -37,7 +37,7 @@ export async function probeLimit(
   command: readonly string[],
 ): Promise<Probe> {
   const runId = newRunId()
-  const { engine, config, log, orphans } = daemon
+  const { engine, counters, config } = daemon
   const placement = planPlacement(readCgroups(process.pid), runId, daemon.cgroupRoots)
   const directory = runDirectory(config.node.run_dir, runId)
   const hold = daemon.live.hold(runId) // or the sweep would take it for an orphan
@@ -59,17 +59,13 @@ export async function probeLimit(
       gate.connected,
       started.then(() => late('the probe did not start')),
     ])
+    counters.begin(placement)
     enterPlacement(placement, init.pid)
     init.go(0o022, '/')
     const report = await Promise.race([init.ended, late('the probe did not end')])
-    return { report, usage: await closePlacement(placement, log) }
+    return { report, usage: await closePlacement(placement, daemon) }
   } finally {
-    await undoRun(runId, placement, {
-      engine,
-      runDir: config.node.run_dir,
-      log,
-      onLeftOver: () => orphans.suspect(),
-    })
+    await undoRun(runId, placement, undoDeps(daemon))
     hold.release()
   }
 }

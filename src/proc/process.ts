@@ -49,6 +49,14 @@ export function readExecutable(
   return ifPresent(() => statSync(`${procRoot}/${pid}/exe`))
 }
 
+/** Reports whether it is PID 1 of a pid namespace below ours: its death is the namespace's (pid_namespaces(7)). */
+export function isNamespaceInit(pid: number, procRoot = '/proc'): boolean {
+  const row = readIfPresent(`${procRoot}/${pid}/status`)
+    ?.split('\n')
+    .find((line) => line.startsWith('NSpid:'))
+  return row?.split(/\s+/).at(-1) === '1'
+}
+
 function parseStatus(text: string): Omit<ProcessFacts, 'pid' | 'startTimeTicks'> {
   // The user chooses Name. Of it the kernel escapes newlines and backslashes, nothing else: split at newlines only
   // (a regular expression's ^ and $ also stop at \r and U+2028, which would let a name pass for a Groups line).

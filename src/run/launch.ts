@@ -17,7 +17,6 @@ import { holdBack } from '../mounts/placeholders.js'
 import { stageMounts, unstageMounts, type Staging } from '../mounts/staging.js'
 import type { RunPlan } from '../plan/run-plan.js'
 import { mountLaw, type MountLaw } from '../policy/policy.js'
-import type { SitePolicy } from '../rules/site-policy.js'
 import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
@@ -56,7 +55,8 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
   const limits = {
     ...(plan.memoryBytes === undefined ? {} : { memoryBytes: plan.memoryBytes }),
     ...(plan.cpus === undefined ? {} : { cpus: plan.cpus }),
-    ...(holdsPids(site, placement) && { pidsMax: plan.pidsMax }),
+    pidsMax: plan.pidsMax,
+    isPidsMaxUsual: site['ceilings.pids'].by.file === undefined,
     devices: plan.devices.map(readDevice),
   }
   makePlacement(placement, limits)
@@ -92,6 +92,7 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     const started = starting.then(() => unstageMounts(directory))
     started.catch(() => undefined)
     watch.lap('start')
+    deps.counters.begin(placement)
     await enter(init, placement, deps)
     copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step
     watch.lap('enter')
@@ -103,10 +104,6 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     throw thrown
   }
 }
-
-/** Slurm gives a step of cgroup v2 no pids controller: a ceiling that the site has written is refused there, ours does not hold. */
-const holdsPids = (site: SitePolicy, { version }: Placement): boolean =>
-  version === 1 || site['ceilings.pids'].by.file !== undefined
 
 /** Init goes by itself, which the kernel allows at once; to move it from here takes milliseconds. */
 async function enter(init: Init, placement: Placement, deps: RunDeps): Promise<void> {

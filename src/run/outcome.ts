@@ -2,10 +2,13 @@
 import { constants } from 'node:os'
 import { quote, REASONS, type HepwrapError, type ReasonCode } from '../base/errors.js'
 import type { RunId } from '../base/ids.js'
+import type { Usage } from '../cgroup/usage.js'
 import type { RunClose } from '../wire/run-api.js'
 import type { RecordState } from '../wire/usage-api.js'
 import type { InitReport } from './gate.js'
 import type { Ending } from './live-runs.js'
+
+const { SIGKILL } = constants.signals
 
 export interface EndFacts {
   readonly report: InitReport
@@ -50,6 +53,23 @@ export function outcomeOf(facts: EndFacts): Outcome {
     : endedOnRequest(status, ending)
 }
 
+/**
+ * Of runs that share a leaf the kernel says only that something there was killed: then one that died of a SIGKILL which
+ * nobody had asked for has lost a process, at least; of the others it is not known.
+ */
+export function withOwnOomKills(
+  usage: Usage | undefined,
+  report: InitReport,
+  isAsked: boolean,
+): Usage | undefined {
+  if (usage?.oomKillsOfSomebody === undefined) return usage
+  const isKilled =
+    report.kind === 'killed' ||
+    (report.kind === 'signaled' && report.signal === SIGKILL) ||
+    (report.kind === 'exited' && report.status === 128 + SIGKILL) // as a shell says of its command
+  return { ...usage, oomKills: isKilled && !isAsked ? 1 : undefined }
+}
+
 /** Slurm ends a job at its limit by signals; the limit that the prolog knew may have been extended since. */
 const wasEnded = ({ ending, wasSignaled }: EndFacts, { exit, signal }: Status): boolean =>
   ending !== undefined || signal !== null || (wasSignaled && exit !== 0)
@@ -70,7 +90,7 @@ type Status = Pick<Outcome, 'exit' | 'exitCode' | 'signal'>
 function statusOf(report: Extract<InitReport, { kind: 'exited' | 'signaled' | 'killed' }>): Status {
   if (report.kind === 'exited')
     return { exit: report.status, exitCode: report.status, signal: null }
-  const signal = report.kind === 'signaled' ? report.signal : constants.signals.SIGKILL
+  const signal = report.kind === 'signaled' ? report.signal : SIGKILL
   return { exit: 128 + signal, exitCode: 128 + signal, signal }
 }
 

@@ -9,7 +9,7 @@ import { isPlacement } from '../cgroup/placement.js'
 import type { OpenRun } from '../accounting/ledger.js'
 import type { RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
-import { removeRunDirectory, undoRun } from './undo.js'
+import { removeRunDirectory, undoDeps, undoRun } from './undo.js'
 
 export async function recover(deps: RunDeps): Promise<void> {
   for (const left of deps.ledger.unfinished()) {
@@ -27,12 +27,7 @@ export async function recover(deps: RunDeps): Promise<void> {
 async function closeLeftRun({ record, undo }: OpenRun, deps: RunDeps): Promise<void> {
   const runId = record.id as RunId
   const placement = isPlacement(undo.placement) ? undo.placement : undefined
-  const usage = await undoRun(runId, placement, {
-    engine: deps.engine,
-    runDir: deps.config.node.run_dir,
-    log: deps.log,
-    onLeftOver: () => deps.orphans.suspect(),
-  })
+  const usage = await undoRun(runId, placement, undoDeps(deps))
   const isOutOfMemory = (usage?.oomKills ?? 0) > 0
   deps.ledger.change(runId, {
     state: isOutOfMemory ? 'OUT_OF_MEMORY' : 'NODE_FAIL',

@@ -3,6 +3,7 @@ import type { Duplex, Writable } from 'node:stream'
 import type { Ledger } from '../accounting/ledger.js'
 import type { Clock } from '../base/clock.js'
 import type { Logger } from '../base/log.js'
+import type { Counters } from '../cgroup/counters.js'
 import type { CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { DaemonConfig } from '../config/schema.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
@@ -37,6 +38,7 @@ export interface RunDeps {
   readonly refusals: RefusalBudget
   readonly tally: RunTally
   readonly cgroupRoots: CgroupRoots
+  readonly counters: Counters
   /** The static init on this node's file system. */
   readonly initPath: string
   readonly isStopping: () => boolean

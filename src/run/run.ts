@@ -18,7 +18,14 @@ import { launch, type Launch } from './launch.js'
 import { CLIENT_GONE, type LiveRun } from './live-runs.js'
 import { newestOnly } from './newest-only.js'
 import { readyImage } from './ready-image.js'
-import { closeOf, outcomeOf, stateOfEnding, type EndFacts, type Outcome } from './outcome.js'
+import {
+  closeOf,
+  outcomeOf,
+  stateOfEnding,
+  type EndFacts,
+  type Outcome,
+  withOwnOomKills,
+} from './outcome.js'
 import type { RunClient, RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
 import { startStopwatch, type Stopwatch } from './stopwatch.js'
@@ -29,6 +36,7 @@ import {
   removeContainer,
   removeRunDirectory,
   runDirectory,
+  undoDeps,
   undoRun,
 } from './undo.js'
 
@@ -116,7 +124,8 @@ async function execute(
     deps.engine,
     plan.stopTimeoutMs,
   )
-  const usage = await closePlacement(placement, deps.log)
+  const isAsked = wasSignaled || live.endingAs !== undefined
+  const usage = withOwnOomKills(await closePlacement(placement, deps), report, isAsked)
   const endedAtMs = deps.clock.nowMs()
   await drainOutput(pump, client.gone, deps.log)
   started.stdio.destroy()
@@ -252,13 +261,6 @@ const hasTimeLimitPassed = ({ plan }: Admission, nowMs: number): boolean => {
   const endTime = plan.jobFacts?.end_time
   return endTime !== undefined && endTime > 0 && nowMs >= endTime * 1000
 }
-
-const undoDeps = ({ engine, config, log, orphans }: RunDeps) => ({
-  engine,
-  runDir: config.node.run_dir,
-  log,
-  onLeftOver: () => orphans.suspect(),
-})
 
 function closeOfOutcome(runId: RunId, { exit, reason, message }: Outcome): RunClose {
   return message === undefined || reason === null

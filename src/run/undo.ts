@@ -4,12 +4,14 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from '../base/log.js'
 import { OUR_PREFIX, type RunId } from '../base/ids.js'
+import type { Counters } from '../cgroup/counters.js'
 import { killPlacement, pidsOf } from '../cgroup/kill.js'
 import type { Placement } from '../cgroup/placement.js'
 import { removePlacement } from '../cgroup/remove.js'
-import { readUsage, type Usage } from '../cgroup/usage.js'
+import type { Usage } from '../cgroup/usage.js'
 import type { Engine } from '../engine/engine.js'
 import { unstageMounts } from '../mounts/staging.js'
+import type { RunDeps } from './run-deps.js'
 
 export const containerName = (runId: RunId): string => `${OUR_PREFIX}${runId}`
 export const runDirectory = (runDir: string, runId: string): string => join(runDir, 'runs', runId)
@@ -22,12 +24,10 @@ const EMPTY_WAIT_MS = 10_000
 /** Kills what is left in the run's cgroup, reads its counters when the last process has been accounted, removes it. */
 export async function closePlacement(
   placement: Placement,
-  log: Logger,
+  { counters, log }: Pick<UndoDeps, 'counters' | 'log'>,
 ): Promise<Usage | undefined> {
-  const usage = await attempt(log, 'read the counters', async () => {
-    await waitUntilEmpty(placement)
-    return readUsage(placement)
-  })
+  await attempt(log, 'empty the cgroup', () => waitUntilEmpty(placement))
+  const usage = await attempt(log, 'read the counters', () => counters.end(placement))
   const isRemoved = await attempt(log, 'remove the cgroup', () => removePlacement(placement))
   if (isRemoved !== true) log.warn({ placement }, 'cgroup directories remain')
   return usage
@@ -56,11 +56,20 @@ export function removeRunDirectory(directory: string, log: Logger): void {
 
 export interface UndoDeps {
   readonly engine: Engine
+  readonly counters: Counters
   readonly runDir: string
   readonly log: Logger
   /** Called where the engine did not remove the container: it must be tried again. */
   readonly onLeftOver: (runId: RunId) => void
 }
+
+export const undoDeps = ({ engine, counters, config, log, orphans }: RunDeps): UndoDeps => ({
+  engine,
+  counters,
+  runDir: config.node.run_dir,
+  log,
+  onLeftOver: () => orphans.suspect(),
+})
 
 export async function removeContainer(
   runId: RunId,
@@ -89,7 +98,7 @@ export async function undoRun(
 ): Promise<Usage | undefined> {
   if (placement !== undefined) await attempt(deps.log, 'kill', () => killPlacement(placement))
   await removeContainer(runId, deps)
-  const usage = placement === undefined ? undefined : await closePlacement(placement, deps.log)
+  const usage = placement === undefined ? undefined : await closePlacement(placement, deps)
   removeRunDirectory(runDirectory(deps.runDir, runId), deps.log)
   return usage
 }
@@ -97,7 +106,7 @@ export async function undoRun(
 async function attempt<T>(
   log: Logger,
   what: string,
-  action: () => Promise<T>,
+  action: () => T | Promise<T>,
 ): Promise<T | undefined> {
   try {
     return await action()

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { countCpus, readJobLimits } from '../../../src/cgroup/limits.js'
 import type { Placement } from '../../../src/cgroup/placement.js'
-import { readUsage } from '../../../src/cgroup/usage.js'
+import { ioV2, readUsage } from '../../../src/cgroup/usage.js'
 
 let base: string
 beforeEach(() => {
@@ -89,29 +89,31 @@ describe('readUsage on v2', () => {
       directories: [{ controller: 'cgroup2', path: join(base, 'task_0/x'), own: true }],
     })
 
-  it('reads its own CPU time and the memory of the leaf', () => {
+  it('reads what a threaded cgroup counts itself, and takes nothing of the leaf for its own', () => {
     files({
       'task_0/x/cpu.stat': 'usage_usec 300\nuser_usec 200\nsystem_usec 100\nnr_periods 0\n',
+      'task_0/x/pids.peak': '12\n',
       'task_0/memory.peak': '4096\n',
+      'task_0/io.stat': '254:0 rbytes=4096 wbytes=1\n',
       'task_0/memory.events.local': 'low 0\nhigh 0\nmax 3\noom 1\noom_kill 1\noom_group_kill 0\n',
     })
     expect(usage()).toEqual({
       cpuUserUsec: 200,
       cpuSystemUsec: 100,
-      memoryPeakBytes: 4096,
+      memoryPeakBytes: undefined,
       ioReadBytes: undefined,
       ioWriteBytes: undefined,
-      pidsPeak: undefined,
-      oomKills: 1,
+      pidsPeak: 12,
+      oomKills: undefined,
     })
   })
 
   it('adds up devices', () => {
-    files({
-      'task_0/x/io.stat':
-        '254:0 rbytes=4096 wbytes=1 rios=1 wios=0 dbytes=9 dios=0\n7:0 \n8:0 rbytes=4 wbytes=0\n',
-    })
-    expect(usage()).toMatchObject({ ioReadBytes: 4100, ioWriteBytes: 1 })
+    expect(
+      ioV2('254:0 rbytes=4096 wbytes=1 rios=1 wios=0 dbytes=9 dios=0\n7:0 \n8:0 rbytes=4 wbytes=0'),
+    ).toEqual({ readBytes: 4100, writeBytes: 1 })
+    expect(ioV2('')).toEqual({ readBytes: 0, writeBytes: 0 })
+    expect(ioV2(undefined)).toBeUndefined()
   })
 })
 

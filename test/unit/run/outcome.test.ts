@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { REASONS, type ReasonCode } from '../../../src/base/errors.js'
 import type { InitReport } from '../../../src/run/gate.js'
 import type { Ending } from '../../../src/run/live-runs.js'
-import { outcomeOf, type EndFacts } from '../../../src/run/outcome.js'
+import { outcomeOf, withOwnOomKills, type EndFacts } from '../../../src/run/outcome.js'
 
 const { ENOENT, ENOTDIR, EACCES, ENOEXEC } = constants.errno
 
@@ -279,5 +279,40 @@ describe('the outcome', () => {
       expect(message).toBe(`because of ${code}`)
       expect(exit, code).toBe(state === 'CANCELLED' ? 137 : 125)
     }
+  })
+})
+
+describe('OOM kills in a leaf that several runs share', () => {
+  const none = {
+    cpuUserUsec: undefined,
+    cpuSystemUsec: undefined,
+    memoryPeakBytes: undefined,
+    ioReadBytes: undefined,
+    ioWriteBytes: undefined,
+    pidsPeak: undefined,
+  }
+  const kills = (report: InitReport, isAsked = false) =>
+    withOwnOomKills({ ...none, oomKills: undefined, oomKillsOfSomebody: 3 }, report, isAsked)
+      ?.oomKills
+
+  it.each<[string, InitReport]>([
+    ['whose PID 1 was killed', killed],
+    ['whose command was killed', signaled(9)],
+    ['whose shell says that its command was', exited(137)],
+  ])('are one at least for a run %s, if nobody asked for that', (_, report) => {
+    expect(kills(report)).toBe(1)
+    expect(kills(report, true)).toBeUndefined()
+  })
+
+  it('are not known of others', () => {
+    expect(kills(exited(0))).toBeUndefined()
+    expect(kills(exited(1))).toBeUndefined()
+    expect(kills(signaled(11))).toBeUndefined()
+  })
+
+  it('that are its own stay as they are', () => {
+    expect(withOwnOomKills({ ...none, oomKills: 2 }, exited(0), false)?.oomKills).toBe(2)
+    expect(withOwnOomKills({ ...none, oomKills: 0 }, signaled(9), false)?.oomKills).toBe(0)
+    expect(withOwnOomKills(undefined, signaled(9), false)).toBeUndefined()
   })
 })
