@@ -1,6 +1,8 @@
 // Images as no builder would make them: a layer and a configuration written byte by byte and given to `docker load`,
 // because docker's own tools refuse to say most of what an attacker's registry may send.
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { testEngine } from '../world/engine.js'
 import { as, expectSuccess } from '../world/world.js'
 
 export interface Entry {
@@ -50,16 +52,22 @@ export async function loadImage(name: string, image: HostileImage): Promise<void
     config: { Env: ['PATH=/usr/bin:/bin'], ...config },
     rootfs: { type: 'layers', diff_ids: ids },
   }
-  // The engine has the base already and does not ask for its bytes.
+  // Docker has the base already and does not ask for its bytes.
   const names = ids.map((_, index) => `${index}.tar`)
-  const manifest = [{ Config: 'config.json', RepoTags: [name], Layers: names }]
+  const manifest = [{ Config: 'config.json', RepoTags: [fullName(name)], Layers: names }]
   const archive = tar([
     { path: 'config.json', body: JSON.stringify(settings) },
     { path: 'manifest.json', body: JSON.stringify(manifest) },
+    ...(testEngine.name === 'podman' ? [{ path: '0.tar', body: readFileSync(tarOf(base)) }] : []),
     ...own.map((body, index) => ({ path: `${baseLayers.length + index}.tar`, body })),
   ])
   expectSuccess(await as('root').run(['docker', 'load', '--quiet'], { input: archive }))
 }
+
+/** Podman's own command completes a short name with localhost. */
+const fullName = (name: string) => (name.includes('/') ? name : `docker.io/library/${name}`)
+
+const tarOf = (image: string) => `/var/lib/world/images/${image.split(':')[0]!}.tar`
 
 /** The images, and what was made of them, taken away. */
 export async function removeImages(names: readonly string[]): Promise<void> {

@@ -53,7 +53,10 @@ function importLinks(): void {
   const id = execFileSync('docker', ['create', 'busybox:test', 'true'], { encoding: 'utf8' }).trim()
   execFileSync('sh', ['-c', `docker export ${id} | tar -x -C ${root}; docker rm ${id}`])
   for (const name of ['dev', 'sys']) symlinkSync(`/${name}`, join(root, `to-${name}`))
-  execFileSync('sh', ['-c', `tar -c -C ${root} . | docker import - links:test; rm -rf ${root}`])
+  execFileSync('sh', [
+    '-c',
+    `tar -c -C ${root} . | docker import - docker.io/library/links:test; rm -rf ${root}`,
+  ])
 }
 
 const from = (path: string, target: string): OddMount => ({ how: 'path', path, target })

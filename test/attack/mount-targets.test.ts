@@ -54,7 +54,10 @@ function importTraps(): void {
   execFileSync('sh', ['-c', `docker export ${id} | tar -x -C ${root}; docker rm ${id}`])
   for (const [name, target] of Object.entries(TRAPS))
     symlinkSync(target, join(root, `evil-${name}`))
-  execFileSync('sh', ['-c', `tar -c -C ${root} . | docker import - traps:test; rm -rf ${root}`])
+  execFileSync('sh', [
+    '-c',
+    `tar -c -C ${root} . | docker import - docker.io/library/traps:test; rm -rf ${root}`,
+  ])
 }
 
 const dirTo = (target: string): OddMount => ({ how: 'path', path: join(home, 'dir'), target })

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
+import { testEngine } from '../world/engine.js'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { clientOf } from '../world/runs.js'
@@ -97,7 +98,7 @@ function expectTimes({ created_at, started_at, ended_at }: UsageRecord): void {
 
 function expectUsage(record: UsageRecord): void {
   expect(record.image_id).toMatch(/^sha256:[0-9a-f]{64}$/)
-  expect(record.engine).toBe('docker')
+  expect(record.engine).toBe(testEngine.name)
   expect(record.engine_version).toMatch(/^\d+\.\d+/)
   const between = Date.parse(record.started_at!) - Date.parse(record.created_at)
   expect(Math.abs(record.setup_ms! - between)).toBeLessThan(20)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { UsageRecord } from '../../src/wire/usage-api.js'
 import { type Daemon, startDaemon } from '../world/daemon.js'
+import { pushImage } from '../world/engine.js'
 import { as, expectSuccess, type User } from '../world/world.js'
 import { complaint, hepwrapRuns, records, type RunOptions } from './job-runs.js'
 
@@ -74,9 +75,9 @@ export async function push(image: string, word: string): Promise<string> {
   } finally {
     await docker('rm', name)
   }
-  const output = await docker('push', image)
+  const digest = await pushImage(image)
   await docker('rmi', image)
-  return /digest: (sha256:[0-9a-f]{64})/.exec(output)?.[1] ?? ''
+  return digest
 }
 
 /** Directories of the site's, made by root. */

@@ -27,7 +27,10 @@ function importTrapImage(): void {
   symlinkSync('/.hepwrap', join(root, 'x/y/z/fixed'))
   symlinkSync('/', join(root, 'x/y/z/root'))
   symlinkSync('/etc', join(root, 'x/y/z/etc'))
-  execFileSync('sh', ['-c', `tar -c -C ${root} . | docker import - trap:test; rm -rf ${root}`])
+  execFileSync('sh', [
+    '-c',
+    `tar -c -C ${root} . | docker import - docker.io/library/trap:test; rm -rf ${root}`,
+  ])
 }
 
 beforeAll(() => {

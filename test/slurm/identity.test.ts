@@ -110,6 +110,8 @@ describe('ACCEPTANCE 4: what only a privileged process may do fails', () => {
     const powers = [
       '--cap-add=SYS_ADMIN',
       '--cap-add=SYS_NICE',
+      '--cap-add=MKNOD',
+      '--cap-add=NET_RAW',
       '--security-opt=seccomp=unconfined',
     ]
     const docker = ['docker', 'run', '--rm', '--network=host', ...powers]

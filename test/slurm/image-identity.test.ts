@@ -3,6 +3,7 @@
 import { createServer, connect, type Server } from 'node:net'
 import { rmSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { testEngine } from '../world/engine.js'
 import { type ConfigOverrides, startDaemon, stopDaemons } from '../world/daemon.js'
 import { engine, leftovers, nothing } from '../world/traces.js'
 import { holdRun } from './held-run.js'
@@ -271,11 +272,11 @@ async function proxyThat(beforeCreate: () => Promise<unknown>): Promise<Proxy> {
   const path = '/run/slow-docker.sock'
   let creates = 0
   const server: Server = createServer({ allowHalfOpen: true }, (client) => {
-    const upstream = connect({ path: '/run/docker.sock', allowHalfOpen: true })
+    const upstream = connect({ path: testEngine.socketPath, allowHalfOpen: true })
     upstream.pipe(client)
     const forward = async () => {
       for await (const chunk of client) {
-        const isCreate = (chunk as Buffer).subarray(0, 64).includes('POST /containers/create')
+        const isCreate = (chunk as Buffer).subarray(0, 64).includes('/containers/create')
         if (isCreate) {
           creates++
           await beforeCreate()

@@ -121,7 +121,7 @@ describe('--entrypoint', () => {
     await docker('create', '--name', 'entry', 'busybox:test', 'x')
     const change = ['--change', 'ENTRYPOINT ["echo", "entry"]', '--change', 'CMD ["cmd"]']
     // Under the allowed name of an image that this file does not use.
-    await docker('commit', ...change, 'entry', 'debian:test')
+    await docker('commit', ...change, 'entry', 'docker.io/library/debian:test')
     await docker('rm', 'entry')
     try {
       const results = await runs([

@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { parse, stringify } from 'smol-toml'
+import { testEngine } from './engine.js'
 import { eventually, PATIENCE } from './eventually.js'
 
 type Value = string | number | boolean | string[] | Table
@@ -117,7 +118,7 @@ function testConfig(directory: string, runDirectory: string, node: string): Sect
       run_dir: runDirectory,
       log_level: 'debug',
     },
-    engine: { socket: '/run/docker.sock' },
+    engine: { socket: testEngine.socketPath },
     slurm: { outside_jobs: 'refuse' },
     images: { allow: ['busybox:test', 'debian:test', 'setuid:test'], pull: 'missing' },
     mounts: { always: [] },

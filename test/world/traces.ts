@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { testEngine } from './engine.js'
 
 export const cgroupRoot = '/sys/fs/cgroup'
 
@@ -93,7 +94,7 @@ export function engine(
   method: string,
   path: string,
   body?: unknown,
-  socketPath = '/run/docker.sock',
+  socketPath = testEngine.socketPath,
 ) {
   return new Promise<{ status: number; body: unknown }>((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }
@@ -160,7 +161,9 @@ export async function leftovers(runDirectories = /^\/run\/hepwrap(-n\d)?\//) {
 export const nothing = { cgroups: [], containers: [], mounts: [], inits: [] }
 
 /** Marks the end of a log now; the function it returns gives the lines written since. */
-export function logSince(name: `slurmd-n${1 | 2 | 3}` | 'slurmctld' | 'dockerd'): () => string[] {
+export function logSince(
+  name: `slurmd-n${1 | 2 | 3}` | 'slurmctld' | 'dockerd' | 'podman',
+): () => string[] {
   const path = `/var/log/world/${name}.log`
   const start = statSync(path).size
   return () => readFileSync(path).subarray(start).toString().split('\n').filter(Boolean)

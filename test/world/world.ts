@@ -69,6 +69,7 @@ export type Service =
   | 'slurmctld'
   | `slurmd-n${1 | 2 | 3}`
   | 'dockerd'
+  | 'podman'
   | 'registry'
   | 'registry-auth'
   | 'mariadb'

@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
 import { newRunId } from '../../../src/base/ids.js'
+import { testEngine } from '../../world/engine.js'
 import { createDockerEngine } from '../../../src/engine/docker-engine.js'
 import { parseImageRef } from '../../../src/plan/image-ref.js'
 import { startDaemon, stopDaemons } from '../../world/daemon.js'
@@ -12,7 +13,11 @@ afterAll(() => stopDaemons())
 
 it('leaves the containers and the run directories of the first alone', async () => {
   const daemon = await startDaemon()
-  const engine = createDockerEngine({ socketPath: '/run/docker.sock', node: 'hepp/n1' })
+  const engine = createDockerEngine({
+    socketPath: testEngine.socketPath,
+    node: 'hepp/n1',
+    runDir: '/run',
+  })
   const image = await engine.findImage(parseImageRef('busybox:test'))
   const runId = newRunId()
   const directory = join(daemon.runDirectory, 'runs', runId)
