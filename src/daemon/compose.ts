@@ -42,7 +42,12 @@ export function compose(config: DaemonConfig): Daemon {
   const ledger = openLedger(config.node.state_dir)
   const node = `${config.node.cluster}/${config.node.name}`
   const questionMs = Math.min(10, config.node.start_timeout_s) * 1000
-  const engine = createDockerEngine({ socketPath: config.engine.socket, node, questionMs })
+  const engine = createDockerEngine({
+    socketPath: config.engine.socket,
+    node,
+    runDir: config.node.run_dir,
+    questionMs,
+  })
   const engineFacts = keptFor(clock, ENGINE_FACTS_TTL_MS, () => engine.facts())
   const live = createLiveRuns(config.node.stop_timeout_s * 1000)
   const images = createImageStore(engine)

@@ -6,7 +6,7 @@ import type { BindMount, ContainerSpec, TmpfsSpec } from './engine.js'
 type MountSettings = NonNullable<HostConfig['Mounts']>[number]
 
 /** The kernel's OOM killer takes a container's process before the client and slurmstepd, which share the job's limit. */
-const OOM_SCORE_ADJ = 500
+export const OOM_SCORE_ADJ = 500
 
 export function createOptions(spec: ContainerSpec): ContainerCreateOptions {
   const [program, ...rest] = spec.argv

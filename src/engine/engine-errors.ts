@@ -43,7 +43,7 @@ const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
     'has no variant for this node',
   ],
   [
-    /unauthorized|authentication required|no basic auth credentials|denied: |403 forbidden|HTTP 40[13] response/i,
+    /unauthorized|authentication required|no basic auth credentials|denied: |403 forbidden|HTTP 40[13] response|StatusCode: 40[13]/i,
     'HW_REGISTRY_AUTH',
     'is denied by its registry',
   ],
@@ -53,7 +53,7 @@ const PULL_FAILURES: readonly (readonly [RegExp, ReasonCode, string])[] = [
     'is not in its registry',
   ],
   [
-    /dial tcp|connection refused|no such host|i\/o timeout|TLS handshake timeout|deadline exceeded|server misbehaving|unreachable|EOF$|Client\.Timeout|received unexpected HTTP status: 5/i,
+    /dial tcp|connection refused|no such host|i\/o timeout|TLS handshake timeout|deadline exceeded|server misbehaving|unreachable|EOF$|Client\.Timeout|received unexpected HTTP status: 5|StatusCode: 5/i,
     'HW_REGISTRY_DOWN',
     'cannot be pulled: its registry does not answer',
   ],

@@ -90,7 +90,7 @@ function splitDomain(name: string): { domain: string; path: string } {
 }
 
 // The shortest form that reads as the same name: "docker.io/a.b/c" must not become "a.b/c", which has another registry.
-function familiarName(name: string): string {
+export function familiarName(name: string): string {
   const forms = ['docker.io/library/', 'docker.io/']
     .filter((prefix) => name.startsWith(prefix))
     .map((prefix) => name.slice(prefix.length))

@@ -250,7 +250,11 @@ describe('images', () => {
 describe('an engine that', () => {
   it('is not there is down, whatever was asked', async () => {
     const { createDockerEngine } = await import('../../../src/engine/docker-engine.js')
-    const engine = createDockerEngine({ socketPath: '/nonexistent/docker.sock', node: 'a/b' })
+    const engine = createDockerEngine({
+      socketPath: '/nonexistent/docker.sock',
+      node: 'a/b',
+      runDir: '/run',
+    })
     const asked = [
       engine.facts(),
       engine.findImage(busybox),

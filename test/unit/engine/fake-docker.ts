@@ -20,7 +20,7 @@ export async function engineThat(reply: Reply): Promise<Engine> {
     server.close()
     rmSync(directory, { recursive: true })
   })
-  return createDockerEngine({ socketPath, node: 'hepp/n1' })
+  return createDockerEngine({ socketPath, node: 'hepp/n1', runDir: directory })
 }
 
 export const json = (response: ServerResponse, value: unknown, status = 200): void => {
