@@ -12,7 +12,7 @@ import {
   recordOf,
   startStep,
 } from '../world/runs.js'
-import { containers, processes } from '../world/traces.js'
+import { containers, directoryIn, processes } from '../world/traces.js'
 import { as, expectSuccess, waitJob } from '../world/world.js'
 
 const alice = as('alice')
@@ -48,11 +48,12 @@ async function oddClient(behaviour: 'close' | 'bequeath', name: string) {
 
 const isAlive = (pid: number) => processes().some((each) => each.pid === pid)
 
-/** Takes the container out of the reach of Slurm's own kill, which on v1 goes by the freezer. */
+/** Takes the container out of the reach of Slurm's own kill, which on v1 goes by the freezer, on v2 by the task's own list. */
 function hideFromSlurm(name: string): void {
   const inits = processes(/^\/\.hepwrap[^/]*\/init /).map(({ pid }) => pid)
   for (const pid of [...inits, ...payloadsOf(daemon, name)]) {
-    if (isAlive(pid)) writeFileSync('/sys/fs/cgroup/freezer/cgroup.procs', String(pid))
+    if (isAlive(pid))
+      writeFileSync(`${directoryIn({ '': '', freezer: '' }, 'freezer')}/cgroup.procs`, String(pid))
   }
 }
 

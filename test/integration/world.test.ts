@@ -1,7 +1,14 @@
 // The test world itself: what every other test here takes for granted.
 import { describe, expect, it } from 'vitest'
 import { as, waitJob } from '../world/world.js'
-import { cgroupsBelow, cgroupsOf, complaints, containers, logSince } from '../world/traces.js'
+import {
+  cgroupsBelow,
+  cgroupsOf,
+  complaints,
+  containers,
+  logSince,
+  pathIn,
+} from '../world/traces.js'
 import { eventually } from '../world/eventually.js'
 import { startOnTerminal } from '../world/terminal.js'
 
@@ -31,7 +38,9 @@ describe('the test world', () => {
     const { id, output } = await as('alice').sbatch('srun cat /proc/self/cgroup; exit 3')
     const { state, exitCode, signal } = await waitJob(id)
     expect({ state, exitCode, signal }).toEqual({ state: 'FAILED', exitCode: 3, signal: 0 })
-    expect(cgroupsOf('self', output())['memory'] ?? '').toContain(`/job_${id}/step_0/task_0`)
+    expect(pathIn(cgroupsOf('self', output()))).toMatch(
+      new RegExp(`/job_${id}/step_0/(user/)?task_0$`),
+    )
     expect(cgroupsBelow(new RegExp(`/job_${id}(/|$)`))).toEqual([])
     expect(complaints(log())).toEqual([])
   })

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { docker, loadImage, removeImages } from '../attack/hostile-image.js'
 import { startDaemon, stopDaemons } from '../world/daemon.js'
-import { engine, leftovers, mounts, nothing } from '../world/traces.js'
+import { engine, leftovers, mounts, nothing, pathIn } from '../world/traces.js'
 import { holdRun, type HeldRun } from './held-run.js'
 import { complaint, hepwrapRun, recordNamed } from './job-runs.js'
 
@@ -170,7 +170,7 @@ describe('on the node', () => {
         ]),
       )
     expect(ownPlace(hostile)).toEqual(ownPlace(plain))
-    expect(hostile.cgroups['memory']).toContain(hostile.id)
+    expect(pathIn(hostile.cgroups)).toContain(hostile.id)
   })
 
   it('its root is read-only, passwd is ours, and a volume brings neither device nor host directory', () => {

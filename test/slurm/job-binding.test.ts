@@ -3,7 +3,15 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
-import { cgroupsOf, leftovers, nothing, processes } from '../world/traces.js'
+import {
+  cgroupsOf,
+  cgroupVersion,
+  directoryIn,
+  leftovers,
+  nothing,
+  pathIn,
+  processes,
+} from '../world/traces.js'
 import { as, expectSuccess, type Result, waitJob, waitState } from '../world/world.js'
 import { holdRun } from './held-run.js'
 import { attacker, bareRequest, runBytes, sendRaw } from './raw-request.js'
@@ -22,7 +30,12 @@ const look =
   'cat /proc/self/cgroup; echo --; hepwrap run -e WHERE=inside busybox:test cat /proc/self/cgroup'
 
 /** Hierarchies in which Slurm 22.05 makes directories; in the freezer the run sits in the step's own. */
-const owned = ['memory', 'devices', 'cpuacct', 'cpuset']
+const owned = cgroupVersion === 1 ? ['memory', 'devices', 'cpuacct', 'cpuset'] : ['']
+
+const SLURMS = {
+  1: /^\/slurm_n1\/uid_2001\/job_(\d+)\/step_(\w+)(\/task_(\d+))?/,
+  2: /^\/system\.slice\/(?:n1_)?slurmstepd\.scope\/job_(\d+)\/step_(\w+)(\/user\/task_(\d+))?/,
+}
 
 /** Asserts that the container sat below its caller's own directories, and says of which job and step they are. */
 function placeOf(text: string): { jobId: number; step: string; task: number | undefined } {
@@ -33,8 +46,7 @@ function placeOf(text: string): { jobId: number; step: string; task: number | un
     expect(below.slice(own.length)).toMatch(/^(\/hepwrap-[0-9a-f]{32})+$/)
   }
   expect(payload!['freezer']).toBe(caller!['freezer'])
-  const [, jobId, step, , task] =
-    /^\/slurm_n1\/uid_2001\/job_(\d+)\/step_(\w+)(\/task_(\d+))?/.exec(payload!['memory']!) ?? []
+  const [, jobId, step, , task] = SLURMS[cgroupVersion].exec(pathIn(payload!)) ?? []
   return { jobId: Number(jobId), step: step ?? '', task: task ? Number(task) : undefined }
 }
 
@@ -181,12 +193,17 @@ describe("ACCEPTANCE 8: the payload's cgroup lies under the caller's own step", 
     await waitState(id, 'RUNNING')
     // What pam_slurm_adopt does: the shell's pid is written where the extern step's own process sits.
     const extern = await eventually(() =>
-      processes(/^sleep 100000000$/).find(({ pid }) => cgroupsOf(pid)['memory']?.includes(id)),
+      processes(/^sleep 100000000$/).find(({ pid }) =>
+        pathIn(cgroupsOf(pid)).includes(`job_${id}/`),
+      ),
     )
-    const adopt = Object.entries(cgroupsOf(extern.pid))
-      .filter(([name, path]) => name !== '' && path.includes('step_extern'))
-      .map(([name, path]) => `echo $$ >/sys/fs/cgroup/${name}${path}/cgroup.procs`)
-    expect(adopt.length).toBeGreaterThan(3)
+    const cgroups = cgroupsOf(extern.pid)
+    const adopt = Object.entries(cgroups)
+      .filter(
+        ([name, path]) => (name === '') === (cgroupVersion === 2) && path.includes('step_extern'),
+      )
+      .map(([name]) => `echo $$ >${directoryIn(cgroups, name)}/cgroup.procs`)
+    expect(adopt.length).toBeGreaterThan(cgroupVersion === 1 ? 3 : 0)
     const login = 'exec setpriv --reuid 2001 --regid 2001 --init-groups env HOME=/home/alice'
     const script = `${adopt.join('\n')}\n${login} sh -c '${look}'`
     const { stdout } = expectSuccess(await as('root').run(['sh', '-c', script]))

@@ -1,5 +1,6 @@
 // Prolog and epilog as slurmd runs them, with the daemon there and without it: a node is never drained for hepwrap's sake.
-import { existsSync, readFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
@@ -12,7 +13,14 @@ import {
   recordOf,
   startStep,
 } from '../world/runs.js'
-import { complaints, logSince } from '../world/traces.js'
+import {
+  cgroupsOf,
+  cgroupVersion,
+  complaints,
+  directoryIn,
+  logSince,
+  processes,
+} from '../world/traces.js'
 import { as, expectSuccess, type Result, type Running, waitJob } from '../world/world.js'
 
 const alice = as('alice')
@@ -51,19 +59,47 @@ async function startMuteDaemon() {
   return { listener, prolog: hook('prolog', '4711', { HEPWRAP_SOCKET: socket }) }
 }
 
-/** A run that cannot be ended, because on v1 even SIGKILL waits for the thaw; and the epilog of its job. */
+/** A run that cannot be ended at once: on v1 even SIGKILL waits for the thaw; and the epilog of its job. */
 async function startFrozenRun() {
-  const script = 'hepwrap run --name frozen busybox:test sleep 974; hold'
+  const { options, command, freeze, thaw } = cgroupVersion === 1 ? frozenStep() : frozenDisk()
+  const script = `hepwrap run --name frozen ${options} busybox:test ${command}; hold`
   const step = startStep('alice', script, shared, { timeoutMs: 60_000 })
   await eventually(() => payloadsOf(daemon, 'frozen').length > 0)
-  const client = await clientOf('frozen')
-  const leaf = /:freezer:(.*)$/m.exec(readFileSync(`/proc/${client.pid}/cgroup`, 'utf8'))![1]
-  const write = (state: string) =>
-    root.run(['sh', '-c', `echo ${state} >/sys/fs/cgroup/freezer${leaf}/freezer.state`])
-  await write('FROZEN')
+  await freeze()
   const epilog = hook('epilog', String(recordOf(daemon, 'frozen')['job_id']))
-  return { step, epilog, thaw: () => write('THAWED') }
+  return { step, epilog, thaw }
 }
+
+function frozenStep() {
+  const write = async (state: string) => {
+    const leaf = directoryIn(cgroupsOf((await clientOf('frozen')).pid), 'freezer')
+    expectSuccess(await root.run(['sh', '-c', `echo ${state} >${leaf}/freezer.state`]))
+  }
+  const freeze = () => write('FROZEN')
+  return { options: '', command: 'sleep 974', freeze, thaw: () => write('THAWED') }
+}
+
+/** On v2 SIGKILL ends what is frozen, too; what writes to a file system that stands still it does not. */
+function frozenDisk() {
+  const disk = '/srv/frozen'
+  const script = `mkdir -p ${disk} && truncate -s 32M ${disk}.img && mkfs.ext4 -qF ${disk}.img
+    mount -o loop ${disk}.img ${disk} && install -d -o alice -g alice ${disk}/alice`
+  const freeze = async () => {
+    const name = `${disk}/alice/written`
+    await eventually(() => existsSync(name))
+    expectSuccess(await root.run(['fsfreeze', '--freeze', disk]))
+    await eventually(() => payloadsOf(daemon, 'frozen').some((pid) => stateOf(pid) === 'D'))
+  }
+  const thaw = async () => {
+    expectSuccess(await root.run(['fsfreeze', '--unfreeze', disk]))
+    expectSuccess(await root.run(['umount', '--lazy', disk]))
+  }
+  execFileSync('sh', ['-ec', script])
+  const command = `sh -c 'while :; do echo >>${disk}/alice/written; done'`
+  return { options: `-v ${disk}/alice:${disk}/alice`, command, freeze, thaw }
+}
+
+const stateOf = (pid: number) => processes().find((each) => each.pid === pid)?.state
 
 async function expectFitNode() {
   const state = async () => (await root.run(['sinfo', '-h', '-o', '%T %E'])).stdout.split('\n')[0]

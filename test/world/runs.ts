@@ -6,10 +6,12 @@ import type { Daemon } from './daemon.js'
 import { eventually } from './eventually.js'
 import {
   cgroupsNamed,
+  cgroupVersion,
   containers,
   engine,
   leftovers,
   nothing,
+  pidsIn,
   processes,
   type Process,
 } from './traces.js'
@@ -47,9 +49,8 @@ export function payloadsOf(daemon: Daemon, name: string): number[] {
   const id = daemon.ledgerRows('select * from records').find((row) => row['name'] === name)?.['id']
   if (typeof id !== 'string') return []
   return cgroupsNamed(new RegExp(`^hepwrap-${id}$`))
-    .filter((path) => path.startsWith('/sys/fs/cgroup/memory/'))
-    .flatMap((path) => readFileSync(`${path}/cgroup.procs`, 'utf8').split('\n').filter(Boolean))
-    .map(Number)
+    .filter((path) => cgroupVersion === 2 || path.startsWith('/sys/fs/cgroup/memory/'))
+    .flatMap(pidsIn)
     .filter((pid) => !/^\/\.hepwrap[^/]*\/init/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8')))
 }
 

@@ -1,11 +1,38 @@
 // What a run leaves on the node, seen from outside hepwrap: cgroups, containers, mounts, processes,
 // log lines.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { testEngine } from './engine.js'
 
 export const cgroupRoot = '/sys/fs/cgroup'
+
+/** 2: the one hierarchy of v2. 1: a hierarchy for each controller, with or without an empty v2 beside them. */
+export const cgroupVersion = existsSync(`${cgroupRoot}/cgroup.controllers`) ? 2 : 1
+
+/** What of cgroupsOf() says where a process sits: the path of a controller on v1, the only path on v2. */
+export const pathIn = (cgroups: Record<string, string>, controller = 'memory'): string =>
+  cgroups[cgroupVersion === 1 ? controller : '']!
+
+/** The directory of that path. */
+export const directoryIn = (cgroups: Record<string, string>, controller = 'memory'): string =>
+  `${cgroupRoot}${cgroupVersion === 1 ? `/${controller}` : ''}${pathIn(cgroups, controller)}`
+
+/** The processes of a cgroup. A threaded one lists threads only, each of which names its process in /proc. */
+export function pidsIn(directory: string): number[] {
+  const type = cgroupVersion === 2 && readFileSync(`${directory}/cgroup.type`, 'utf8').trim()
+  const list = type === 'threaded' ? 'cgroup.threads' : 'cgroup.procs'
+  const numbers = readFileSync(`${directory}/${list}`, 'utf8').split('\n').filter(Boolean)
+  return [...new Set(numbers.flatMap((number) => processOf(number) ?? []))]
+}
+
+function processOf(thread: string): number | undefined {
+  try {
+    return Number(/^Tgid:\s+(\d+)$/m.exec(readFileSync(`/proc/${thread}/status`, 'utf8'))?.[1])
+  } catch {
+    return undefined
+  }
+}
 
 /** Every cgroup directory, of every hierarchy, whose own name matches. */
 export function cgroupsNamed(pattern: RegExp): string[] {

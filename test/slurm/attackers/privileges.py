@@ -33,9 +33,14 @@ def host_process():
 
 def own_cgroup():
     text = open('/proc/self/cgroup').read()
-    path = re.search(r'^\d+:memory:(.*)$', text, re.M).group(1)
-    for base in '/sys/fs/cgroup/memory' + path, '/sys/fs/cgroup/memory':
-        if os.path.exists(base): return write(base + '/memory.limit_in_bytes', '-1')
+    v1 = re.search(r'^\d+:memory:(.*)$', text, re.M)
+    path = v1.group(1) if v1 else re.search(r'^0::(.*)$', text, re.M).group(1)
+    root, name, value = ('/sys/fs/cgroup/memory', 'memory.limit_in_bytes', '-1') if v1 else ('/sys/fs/cgroup', 'memory.max', 'max')
+    # On v2 the limit is the task's, one above: what is seen of the tree is all of it, or the engine's part.
+    for base in root + path, root + os.path.dirname(path), root:
+        if os.path.exists(base + '/' + name): return write(base + '/' + name, value)
+    for base in root + path, root:
+        if os.path.exists(base): return write(base + '/cgroup.procs', '0')
     raise FileNotFoundError(errno.ENOENT, path)
 
 ATTEMPTS = {
