@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type ConfigOverrides, type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
-import { eventually } from '../world/eventually.js'
+import { eventually, PATIENCE } from '../world/eventually.js'
 import { closedRecord, expectNothingLeft, ownLines, recordOf, startStep } from '../world/runs.js'
 import { containers, processes } from '../world/traces.js'
 import { as, service } from '../world/world.js'
@@ -43,7 +43,7 @@ describe('the engine', () => {
     )
     expect({ status, stdout }).toEqual({ status: 125, stdout: '' })
     expect(ownLines(stderr)).toEqual([expect.stringMatching(/^hepwrap: .*\(HW_ENGINE_DOWN/)])
-    expect(durationMs).toBeLessThan(5000)
+    expect(durationMs).toBeLessThan(5000 * PATIENCE)
     expect(recordOf(daemon, 'down')).toMatchObject({
       state: 'FAILED',
       reason: 'HW_ENGINE_DOWN',
@@ -106,7 +106,7 @@ describe('the engine', () => {
     )
     expect(status).toBe(125)
     expect(ownLines(stderr)).toEqual([expect.stringMatching(/^hepwrap: .*\(HW_START_TIMEOUT/)])
-    expect(durationMs).toBeLessThan(12_000)
+    expect(durationMs).toBeLessThan(12_000 * PATIENCE)
     expect(await closedRecord(daemon, 'late')).toMatchObject({
       state: 'FAILED',
       reason: 'HW_START_TIMEOUT',
@@ -133,7 +133,7 @@ describe('the engine', () => {
     expect(ownLines(stderr)).toEqual([
       expect.stringMatching(/^hepwrap: .* did not .* 2 s.*\(HW_(ENGINE_DOWN|START_TIMEOUT)/),
     ])
-    expect(durationMs).toBeLessThan(12_000)
+    expect(durationMs).toBeLessThan(12_000 * PATIENCE)
     expect(await closedRecord(daemon, 'hung')).toMatchObject({ state: 'FAILED', exit_code: 125 })
     expect((await alice.run(['hepwrap', 'acct'])).status).toBe(0)
 

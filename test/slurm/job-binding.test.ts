@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
-import { eventually } from '../world/eventually.js'
+import { eventually, PATIENCE } from '../world/eventually.js'
 import {
   cgroupsOf,
   cgroupVersion,
@@ -239,7 +239,7 @@ describe('job: callers that are not what they seem', () => {
     const { stdout, durationMs } = expectSuccess(await as('alice').srun(argv, { input: running }))
     expect(stdout).toContain('running')
     expect(stdout).toMatch(/ended\n$/)
-    expect(durationMs).toBeLessThan(8000)
+    expect(durationMs).toBeLessThan(8000 * PATIENCE)
     expect(await lastRecord()).toMatchObject({ state: 'CANCELLED', reason: 'HW_CLIENT_GONE' })
     expect(await leftovers()).toEqual(nothing)
   })

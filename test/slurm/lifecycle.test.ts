@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
-import { eventually } from '../world/eventually.js'
+import { eventually, PATIENCE } from '../world/eventually.js'
 import {
   clientOf,
   clientsOf,
@@ -52,7 +52,7 @@ describe('the end of a run', () => {
       payload,
     ])
     expect(status).toBe(0)
-    expect(durationMs).toBeLessThan(5000)
+    expect(durationMs).toBeLessThan(5000 * PATIENCE)
   })
 
   it('ACCEPTANCE 22: SIGKILL of the client: SIGTERM and the grace for the payload, then nothing is left', async () => {
@@ -81,7 +81,7 @@ describe('the end of a run', () => {
       reason: 'HW_CLIENT_GONE',
       signal: 9,
     })
-    expect(performance.now() - killedMs).toBeLessThan(4000)
+    expect(performance.now() - killedMs).toBeLessThan(4000 * PATIENCE)
     expect(performance.now() - killedMs).toBeGreaterThan(900)
     await leave(step)
   })

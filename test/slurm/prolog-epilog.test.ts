@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
-import { eventually } from '../world/eventually.js'
+import { eventually, PATIENCE } from '../world/eventually.js'
 import {
   clientOf,
   closedRecord,
@@ -136,7 +136,7 @@ describe('prolog and epilog', () => {
     await eventually(() => payloadsOf(daemon, 'left').length > 0)
     const { status, durationMs } = await hook('epilog', String(recordOf(daemon, 'left')['job_id']))
     expect(status).toBe(0)
-    expect(durationMs).toBeLessThan(5000) // SIGKILL at once: Slurm has given its grace before
+    expect(durationMs).toBeLessThan(5000 * PATIENCE) // SIGKILL at once: Slurm has given its grace before
     expect(recordOf(daemon, 'left')).toMatchObject({
       state: 'CANCELLED',
       reason: 'HW_JOB_CLEANED',
@@ -177,7 +177,7 @@ describe('prolog and epilog', () => {
   it('ACCEPTANCE 27: the prolog gives up on a daemon that says nothing, with 0', async () => {
     const { status, durationMs } = await mute.prolog
     expect(status).toBe(0)
-    expect(durationMs).toBeLessThan(15_000)
+    expect(durationMs).toBeLessThan(15_000 * PATIENCE)
   })
 
   it('a container that cannot be ended makes the epilog fail and name it; others are served meanwhile', async () => {

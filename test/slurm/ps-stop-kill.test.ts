@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import type { ContainerRow } from '../../src/wire/job-api.js'
 import { startDaemon, stopDaemons } from '../world/daemon.js'
-import { eventually } from '../world/eventually.js'
+import { eventually, PATIENCE } from '../world/eventually.js'
 import { leftovers, nothing, processes } from '../world/traces.js'
 import { as, type Running, type User } from '../world/world.js'
 import { complaint, hepwrap, hepwrapRun, recordNamed, startRun } from './job-runs.js'
@@ -175,7 +175,7 @@ describe('my own container', () => {
     await eventually(() => run.stdoutSoFar().includes('ready'))
     const { durationMs } = await hepwrap('alice', ['stop', '-t', '1', 'deaf'])
     expect(durationMs).toBeGreaterThan(1000)
-    expect(durationMs).toBeLessThan(3000)
+    expect(durationMs).toBeLessThan(3000 * PATIENCE)
     expect(await run.result).toMatchObject({ status: 137, stdout: 'ready\ntold\n' })
     expect(await recordNamed('deaf')).toMatchObject({ state: 'CANCELLED', signal: 9 })
   })

@@ -201,6 +201,7 @@ export function complaints(lines: string[]): string[] {
   return lines.filter((line) => complaint.test(line) && !usual.test(line))
 }
 const complaint = /error|unable|fail|warning/i
-// A cancelled batch job takes its sruns with it, so that their steps find nobody to tell.
+// A cancelled batch job takes its sruns with it, so that their steps find nobody to tell. Later versions of Slurm call the end of
+// each step an error's text, and the use of one of two cpus a warning; an emulated machine is slow.
 const usual =
-  /debug levels are|debug\d?:|CANCELLED AT|DUE TO TIME LIMIT|Failed to send MESSAGE_TASK_EXIT/
+  /debug levels are|debug\d?:|CANCELLED AT|DUE TO TIME LIMIT|Failed to send MESSAGE_TASK_EXIT|restricted to a subset of cpus|stepd_cleanup: done with step|very large processing time/

@@ -203,6 +203,7 @@ function loginEnvironment(user: User): Record<string, string> {
     LOGNAME: user,
     SHELL: '/bin/bash',
     LANG: 'C.UTF-8',
+    HEPWRAP_TEST_PATIENCE: String(PATIENCE),
     PATH: '/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin',
   }
 }
