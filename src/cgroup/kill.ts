@@ -22,14 +22,13 @@ export async function killPlacement(placement: Placement): Promise<void> {
   let fewest = Infinity
   let deadlineMs = 0
   killWhole(placement)
-  for (;;) {
+  while (pidsOf(placement).length > 0) {
     const thaw = await freeze(placement)
     // Read anew each round: a process may have been forked while the list was read.
     const pids = pidsOf(placement)
     if (fewest === Infinity) pids.filter((pid) => isNamespaceInit(pid)).forEach(kill)
     pids.forEach(kill)
     thaw()
-    if (pids.length === 0) return
     if (pids.length < fewest) {
       fewest = pids.length
       deadlineMs = systemClock.monotonicMs() + PATIENCE_MS

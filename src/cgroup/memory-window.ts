@@ -10,7 +10,7 @@ import { ownMemoryBytes } from './own-memory.js'
 /** At first often, then once a second; a sample that took long is not repeated soon. */
 const SAMPLE_MS = 1000
 const FIRST_SAMPLE_MS = 10
-const PAUSE_PER_SAMPLE = 20
+const PAUSE_PER_SAMPLE = 4
 
 export interface MemoryWindow {
   /** Since the window was opened, above what the leaf held then; undefined where the kernel does not tell. */

@@ -1,11 +1,12 @@
 // Removing what a run or a job has left: rmdir(2) only, which takes nothing that holds a process.
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import { systemClock } from '../base/clock.js'
 import type { JobId } from '../base/ids.js'
 import { withDirectoryLock } from '../kernel/flock.js'
 import type { CgroupRoots } from '../proc/cgroup-mounts.js'
-import { isOwnDirectory, removeEmpty } from './files.js'
+import { isSlurmRootV2 } from '../slurm/cgroup-names.js'
+import { isOwnDirectory, readKey, removeEmpty } from './files.js'
 import type { Placement } from './placement.js'
 import { childrenNamed, slurmRootsV1, slurmRootsV2 } from './slurm-trees.js'
 import { descendants } from './tree.js'
@@ -21,6 +22,18 @@ const TURN_DIRECTORIES = 64
 export async function removePlacement(placement: Placement): Promise<boolean> {
   const own = placement.directories.filter(({ own, path }) => own && isOwnDirectory(path))
   return retried(() => removeTrees(own.map(({ path }) => path)))
+}
+
+/**
+ * For recovery: slurmstepd tries once to remove its directories, and ours was in the way while no daemon was there. Only of a
+ * job in which nothing lives, its slurmstepd neither. v2; on v1 the epilog does it.
+ */
+export async function removeEndedJob({ version, directories }: Placement): Promise<void> {
+  const own = directories.find(({ own, path }) => own && isOwnDirectory(path))
+  if (version === 1 || own === undefined) return
+  let job = dirname(own.path)
+  while (job !== '/' && !isSlurmRootV2(basename(dirname(job)))) job = dirname(job)
+  if (readKey(job, 'cgroup.events', 'populated') === 0) await removeTree(job)
 }
 
 export interface JobNames {

@@ -6,6 +6,7 @@ import { rfc3339 } from '../base/clock.js'
 import { REASONS } from '../base/errors.js'
 import type { RunId } from '../base/ids.js'
 import { isPlacement } from '../cgroup/placement.js'
+import { removeEndedJob } from '../cgroup/remove.js'
 import type { OpenRun } from '../accounting/ledger.js'
 import type { RunDeps } from './run-deps.js'
 import { usageFields } from './run-record.js'
@@ -28,6 +29,7 @@ async function closeLeftRun({ record, undo }: OpenRun, deps: RunDeps): Promise<v
   const runId = record.id as RunId
   const placement = isPlacement(undo.placement) ? undo.placement : undefined
   const usage = await undoRun(runId, placement, undoDeps(deps))
+  if (placement !== undefined) await removeEndedJob(placement)
   const isOutOfMemory = (usage?.oomKills ?? 0) > 0
   deps.ledger.change(runId, {
     state: isOutOfMemory ? 'OUT_OF_MEMORY' : 'NODE_FAIL',

@@ -3,7 +3,12 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { readFdOwner, readNamespace, readProcess } from '../../../src/proc/process.js'
+import {
+  isNamespaceInit,
+  readFdOwner,
+  readNamespace,
+  readProcess,
+} from '../../../src/proc/process.js'
 
 const FIXTURES = join(import.meta.dirname, 'fixtures')
 
@@ -81,5 +86,22 @@ describe('readProcess', () => {
     symlinkSync('mnt:[4026531841]', join(root, '7', 'ns', 'mnt'))
     expect(readNamespace(7, 'mnt', root)).toBe('mnt:[4026531841]')
     expect(readNamespace('self', 'user')).toMatch(/^user:\[\d+\]$/)
+  })
+})
+
+describe('isNamespaceInit', () => {
+  it.each([
+    ['PID 1 of a container', 'Name:\tsh\nNSpid:\t8419\t1\n', true],
+    ['another process of it', 'Name:\tsh\nNSpid:\t8420\t11\n', false],
+    ['a process of the node', 'Name:\tsh\nNSpid:\t8421\n', false],
+    ['a name that says so', 'Name:\tNSpid: 1\nNSpid:\t8421\t2\n', false],
+    ['a kernel without the row', 'Name:\tsh\n', false],
+  ])('%s', (_, status, is) => {
+    const root = mkdtempSync(join(tmpdir(), 'hepwrap-proc-'))
+    mkdirSync(join(root, '7'))
+    writeFileSync(join(root, '7', 'status'), status)
+    expect(isNamespaceInit(7, root)).toBe(is)
+    expect(isNamespaceInit(8, root)).toBe(false)
+    rmSync(root, { recursive: true })
   })
 })
