@@ -36,6 +36,10 @@ export async function removeEndedJob({ version, directories }: Placement): Promi
   if (readKey(job, 'cgroup.events', 'populated') === 0) await removeTree(job)
 }
 
+/** A directory with all below it; false: something lives there. */
+export const removeWhole = (directory: string): Promise<boolean> =>
+  retried(() => removeTree(directory))
+
 export interface JobNames {
   /** The name that Slurm >= 26.05 gives the job's directory. */
   readonly sluid?: string | undefined

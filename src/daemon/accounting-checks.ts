@@ -4,7 +4,7 @@ import { skewOf, skewText, TOLERATED_SKEW_MS } from '../accounting/clock-watch.j
 import { HepwrapError, REASONS, type ReasonCode } from '../base/errors.js'
 import { expectOk } from '../upstream/refusal.js'
 import type { Daemon } from './compose.js'
-import type { Check } from './doctor.js'
+import type { Check } from './doctor-check.js'
 
 export const ACCOUNTING_CHECKS: readonly Check[] = [
   { name: 'aggregator', mend: mendOf, examine: examineAggregator },

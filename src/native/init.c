@@ -539,6 +539,38 @@ static int probe_cpu(long wall_ms)
     return dprintf(STDOUT_FILENO, "%lld\n", (long long)cpu_usec) < 0;
 }
 
+/* So many processes that change their number all the time and pass over SIGTERM; never ends. */
+static int probe_forks(long lines)
+{
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
+    for (long i = 0; i < lines; i++) {
+        pid_t child = fork();
+        if (child < 0)
+            fail("cannot fork", errno, "HW_INTERNAL");
+        while (child == 0)
+            if ((child = fork()) > 0)
+                _exit(0);
+            else if (child < 0)
+                child = 0;
+    }
+    for (;;)
+        pause();
+}
+
+/* Asks for so many processes at once; ends with 1 where it was refused one. */
+static int probe_pids(long count)
+{
+    for (long i = 0; i < count; i++) {
+        const pid_t child = fork();
+        if (child < 0)
+            return 1;
+        while (child == 0)
+            pause();
+    }
+    return 0;
+}
+
 /* What `hepwrap doctor` runs as a command in a container, to see limits bind by their effect. */
 static int run_probe(int argc, char **argv)
 {
@@ -549,5 +581,9 @@ static int run_probe(int argc, char **argv)
         return probe_memory((size_t)number);
     if (number > 0 && number <= 60000 && strcmp(name, "probe-cpu") == 0)
         return probe_cpu(number);
+    if (number > 0 && number <= 64 && strcmp(name, "probe-forks") == 0)
+        return probe_forks(number);
+    if (number > 0 && number <= 1024 && strcmp(name, "probe-pids") == 0)
+        return probe_pids(number);
     fail("init runs only as PID 1 of a container", 0, "HW_INTERNAL");
 }

@@ -1,17 +1,18 @@
 // `hepwrap doctor`: a fit node passes, and each way of not being fit is found, with what mends it.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { DoctorCheck } from '../../src/wire/job-api.js'
 import { startDaemon, stopDaemons } from '../world/daemon.js'
-import { containers, leftovers, nothing } from '../world/traces.js'
+import { containers, leftovers, mounts, nothing } from '../world/traces.js'
 import { as, service } from '../world/world.js'
 
 afterEach(stopDaemons)
 
-const NAMES = 'engine, cgroup driver, ledger, memory limit, cpu limit, aggregator, records'.split(
-  ', ',
-)
+const PROOFS = ['placement', 'memory limit', 'cpu limit', 'pids limit', 'kill', 'cpu accounting']
+const NODE = ['engine', 'cgroup driver', 'cgroup layout', 'slurm']
+const NAMES = [...NODE, 'ledger', ...PROOFS, 'aggregator', 'records']
+const isV2 = mounts().every(({ type }) => type !== 'cgroup')
 
 /** All checks by name, and the exit status. */
 async function doctor(): Promise<{ status: number | null; checks: Record<string, DoctorCheck> }> {
@@ -25,18 +26,36 @@ const failures = (checks: Record<string, DoctorCheck>) =>
     .filter(({ ok }) => !ok)
     .map(({ name }) => name)
 
+/** For whoever reads why a test failed. */
+const details = (checks: Record<string, DoctorCheck>) =>
+  Object.values(checks)
+    .filter(({ ok }) => !ok)
+    .map(({ detail }) => detail)
+    .join('\n')
+
 describe('on a fit node', () => {
   it('every check is ok, the limits are proven to bind, and nothing is left of the probe', async () => {
     const daemon = await startDaemon()
     const before = await engineState()
     const { status, checks } = await doctor()
-    expect(failures(checks)).toEqual([])
+    expect(failures(checks), details(checks)).toEqual([])
     expect(status).toBe(0)
     expect(Object.keys(checks)).toEqual(NAMES)
     expect(Object.values(checks).map(({ mend }) => mend)).toEqual(NAMES.map(() => null))
     expect(checks['engine']!.detail).toMatch(/^docker \d+\.\d+.*, API \d+\.\d+$/)
-    expect(checks['memory limit']!.detail).toMatch(/ended by the kernel; peak \d+ bytes$/)
-    expect(checks['cpu limit']!.detail).toMatch(/0\.5 cpus used \d+ ms/)
+    const said = (name: string) => checks[name]!.detail
+    expect(said('cgroup layout')).toMatch(
+      isV2
+        ? /^cgroup v2; Slurm in \/system\.slice\/(\w+_)?slurmstepd\.scope/
+        : /^cgroup v1.*; Slurm in .*\/memory\/slurm_n1/,
+    )
+    expect(said('slurm')).toMatch(/slurm\.conf: proctrack\/cgroup.*ConstrainRAMSpace/)
+    expect(said('placement')).toMatch(isV2 ? /threaded child of the task/ : /own in .*memory/)
+    expect(said('memory limit')).toMatch(/64 MiB that took 256 MiB was ended by the kernel/)
+    expect(said('cpu limit')).toMatch(/0\.5 cpus used \d+ ms/)
+    expect(said('pids limit')).toMatch(/16 processes was refused the next/)
+    expect(said('kill')).toMatch(/ignore SIGTERM were gone after \d+ ms$/)
+    expect(said('cpu accounting')).toMatch(/counted the container's \d+ ms of cpu time/)
 
     expect(await leftovers()).toEqual(nothing)
     expect(await engineState()).toEqual(before)
@@ -77,7 +96,7 @@ describe('finds', () => {
     try {
       const { status, checks } = await doctor()
       expect(status).toBe(1)
-      expect(failures(checks)).toEqual(['engine', 'cgroup driver', 'memory limit', 'cpu limit'])
+      expect(failures(checks)).toEqual(['engine', 'cgroup driver', ...PROOFS])
       for (const name of failures(checks)) {
         expect(checks[name]!.detail).toContain('(HW_ENGINE_DOWN)')
         expect(checks[name]!.mend).toContain('start the container engine')
@@ -103,13 +122,28 @@ describe('finds', () => {
     })
   })
 
+  it('a Slurm that gives jobs no memory limit', async () => {
+    await startDaemon()
+    const path = '/etc/slurm/cgroup.conf'
+    const text = readFileSync(path, 'utf8')
+    writeFileSync(path, text.replace('ConstrainRAMSpace=yes', 'ConstrainRAMSpace=no'))
+    try {
+      const { status, checks } = await doctor()
+      expect({ status, failed: failures(checks) }).toEqual({ status: 1, failed: ['slurm'] })
+      expect(checks['slurm']!.detail).toContain('ConstrainRAMSpace=no')
+      expect(checks['slurm']!.mend).toBe('ConstrainRAMSpace=yes in cgroup.conf')
+    } finally {
+      writeFileSync(path, text)
+    }
+  })
+
   it('a ledger that cannot be written: disk full, or nearly', async () => {
     await onSmallDisk(8, async (directory, resize) => {
       await startDaemon({ config: { node: { state_dir: `${directory}/state` } } })
       const ledger = async () => {
         const { status, checks } = await doctor()
         expect(status).toBe(1)
-        expect(failures(checks)).toEqual(['ledger'])
+        expect(failures(checks), details(checks)).toEqual(['ledger'])
         expect(checks['ledger']!.mend).toContain('state_dir')
         return checks['ledger']!.detail
       }

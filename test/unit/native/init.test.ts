@@ -286,12 +286,17 @@ describe.skipIf(!hasNamespaces)('init (needs user namespaces for everybody)', ()
       expect(Number(end.stdout)).toBeLessThan(250_000)
     })
 
-    test.each([[[]], [['probe-memory']], [['probe-memory', '-1']], [['probe-cpu', '60001']]])(
-      '%j: refuses',
-      async (args) => {
-        expect(await runIt([programs.init, ...args])).toMatchObject({ status: 125, stdout: '' })
-      },
-    )
+    test.each([
+      [[]],
+      [['probe-memory']],
+      [['probe-memory', '-1']],
+      [['probe-cpu', '60001']],
+      [['probe-forks', '65']],
+      [['probe-forks', '0']],
+      [['probe-pids', '1025']],
+    ])('%j: refuses', async (args) => {
+      expect(await runIt([programs.init, ...args])).toMatchObject({ status: 125, stdout: '' })
+    })
   })
 })
 
