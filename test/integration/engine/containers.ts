@@ -333,7 +333,7 @@ export function containerContract({
         name: engineName,
         version: expect.stringMatching(/^\d+\.\d+/) as string,
         apiVersion: expect.stringMatching(/^1\.\d+$/) as string,
-        cgroupDriver: 'cgroupfs',
+        cgroupDriver: expect.stringMatching(/^(cgroupfs|systemd)$/) as string,
         platform: `linux/${process.arch === 'x64' ? 'amd64' : process.arch}`,
       })
     })
