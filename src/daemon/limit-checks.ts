@@ -87,12 +87,15 @@ async function provePidsLimit(_daemon: Daemon, bench: ProbeBench): Promise<strin
 }
 
 const FORKING_LINES = 8
+/** The dead count until they are reaped; on a loaded node they would fill its table of processes. */
+const MOST_FORKS = 128
 const FORKING_WAIT_MS = 10_000
 
 async function proveKill(daemon: Daemon, bench: ProbeBench): Promise<string> {
   let tookMs = 0
   const { report } = await bench.probe({
     command: ['probe-forks', String(FORKING_LINES)],
+    limits: { pidsMax: MOST_FORKS, isPidsMaxUsual: true },
     meanwhile: async (placement) => {
       await waitForForks(placement, daemon)
       const startMs = daemon.clock.monotonicMs()
