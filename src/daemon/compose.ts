@@ -9,6 +9,7 @@ import { createLogger, type Logger } from '../base/log.js'
 import type { DaemonConfig } from '../config/schema.js'
 import { createDockerEngine } from '../engine/docker-engine.js'
 import { createCounters } from '../cgroup/counters.js'
+import { startMountThread } from '../kernel/mount-thread.js'
 import { cgroupMounts } from '../proc/cgroup-mounts.js'
 import { createBookkeeping, type Bookkeeping } from './bookkeeping.js'
 import { createMeters, type Meters } from './meters.js'
@@ -78,6 +79,7 @@ export function compose(config: DaemonConfig): Daemon {
     refusals: createRefusalBudget(clock),
     cgroupRoots: cgroupMounts(),
     counters: createCounters(),
+    mountThread: startMountThread(),
     initPath: installInit(config.node.state_dir, log),
     isStopping: () => isStopping,
     beginStop: () => void (isStopping = true),

@@ -16,6 +16,8 @@ export interface MountEntry {
   readonly source: string
   /** Options of this mount and of its file system, e.g. "rw", "memory", "user_id=1000". */
   readonly options: readonly string[]
+  /** No device can be opened through this mount (its own "nodev"). */
+  readonly isNoDevices: boolean
 }
 
 /** Every mount, in the kernel's order: a later one hides an earlier one at the same place. */
@@ -53,6 +55,7 @@ function parseLine(line: string): MountEntry {
     fsType: fsType ?? '',
     source: unescape(source ?? ''),
     options: [...mountOptions.split(','), ...superOptions.split(',')],
+    isNoDevices: mountOptions.split(',').includes('nodev'),
   }
 }
 

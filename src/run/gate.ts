@@ -1,7 +1,7 @@
 // The gate: a unix socket of the run's own, mounted into the container, on which our init waits for `go`.
 // The kernel says who connected (SO_PEERCRED), so the daemon learns the host pid of PID 1 without asking the engine.
 // The protocol is in native/init.c. What init says is as good as what the user says: it ends his own run only.
-import { chmodSync, chownSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, openSync, statSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { peerCredentials, type PeerCredentials } from '../kernel/peercred.js'
@@ -27,6 +27,8 @@ export type InitReport =
 
 export interface Init {
   readonly pid: number
+  /** Its mount namespace, as a descriptor that the caller closes. Throws HW_ENGINE_FAILED: it is gone. */
+  mountNamespace(): number
   /** Has init write itself into these open tasks files. Settles when it has tried, or says nothing: ask the kernel where it is. */
   enter(entrances: readonly number[]): Promise<void>
   go(umask: number, workdir: string): void
@@ -111,6 +113,7 @@ function createInit(socket: Socket, options: GateOptions): Init {
   }
   return {
     pid: peer.pid,
+    mountNamespace: () => mountNamespaceOf(peer.pid, () => isOpen && isAlive(pidfd)),
     enter: async (entrances) => {
       sendDescriptors(fdOf(socket), 'enter\n', entrances) // never to whoever has the number by now
       const answered = new Promise<void>((resolve) => (onEntered = resolve))
@@ -126,6 +129,19 @@ function createInit(socket: Socket, options: GateOptions): Init {
     },
     ended,
   }
+}
+
+/** Of this very process: it has its number still when the namespace is open. */
+function mountNamespaceOf(pid: number, isStillIt: () => boolean): number {
+  let fd: number
+  try {
+    fd = openSync(`/proc/${pid}/ns/mnt`, 'r')
+  } catch (cause) {
+    throw new HepwrapError('HW_ENGINE_FAILED', `init, process ${pid}, is gone`, { cause })
+  }
+  if (isStillIt()) return fd
+  closeFd(fd)
+  throw new HepwrapError('HW_ENGINE_FAILED', `init, process ${pid}, is gone`)
 }
 
 /** Whoever else stands at the gate has got into the container before the gate: no part of it may run. */

@@ -21,6 +21,7 @@ import { readCgroups } from '../proc/cgroup-of.js'
 import type { ContainerId } from '../base/ids.js'
 import type { Admission } from './admit.js'
 import { containerSpec, newGatePlace, ownBinds, workdirOf } from './container-spec.js'
+import { barDevices } from './no-devices.js'
 import { openGate, type Gate, type Init } from './gate.js'
 import { abortable } from '../base/abortable.js'
 import type { LiveRun } from './live-runs.js'
@@ -89,6 +90,8 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     starting.catch(() => undefined) // seen by meetInit, or by nobody once init is there
     const init = await abortable(meetInit(gate, starting, containerId, deps), live.ending)
     placeholders.fill(init.pid)
+    const barred = barDevices(init, deps)
+    barred.catch(() => undefined) // told below, when init is in its place
     const started = starting.then(() => unstageMounts(directory))
     started.catch(() => undefined)
     watch.lap('start')
@@ -96,6 +99,8 @@ export async function launch(parts: LaunchParts): Promise<Launch> {
     await enter(init, placement, deps)
     copyAffinity(plan.caller.pid, init.pid) // Slurm binds a task by it, inside the cpuset of its step
     watch.lap('enter')
+    await abortable(barred, live.ending)
+    watch.lap('nodev')
     const leftOut = skipped.map(({ target }) => target)
     const workdir = workdirOf(plan, image, { isAsked: parts.asksWorkdir, leftOut })
     return { spec, workdir, containerId, stdio, init, started }

@@ -8,6 +8,7 @@ import type { CgroupRoots } from '../proc/cgroup-mounts.js'
 import type { DaemonConfig } from '../config/schema.js'
 import type { Engine, EngineFacts } from '../engine/engine.js'
 import type { Caller } from '../identity/caller.js'
+import type { MountThread } from '../kernel/mount-thread.js'
 import type { PublicKey } from '../signature/public-key.js'
 import type { Signatures } from '../signature/signatures.js'
 import type { JobTable } from '../slurm/job-table.js'
@@ -39,6 +40,7 @@ export interface RunDeps {
   readonly tally: RunTally
   readonly cgroupRoots: CgroupRoots
   readonly counters: Counters
+  readonly mountThread: MountThread
   /** The static init on this node's file system. */
   readonly initPath: string
   readonly isStopping: () => boolean

@@ -1,13 +1,13 @@
 // Devices of the node (13): a job opens what Slurm gave it, and a container no more than its job.
-// The devices /dev/hepgpu0 and 1 are the node's gpu; a user cannot make device nodes, so the test puts some where he can
-// mount them: only the devices cgroup is left to say no.
+// The devices /dev/hepgpu0 and 1 are the node's gpu. Nothing but the engine makes a node that a container can open, so the
+// test puts some into a container's /dev as root: only Slurm's and the engine's filters are left to say no.
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Daemon, startDaemon, stopDaemons } from '../world/daemon.js'
 import { eventually } from '../world/eventually.js'
 import { cgroupVersion, leftovers, nothing } from '../world/traces.js'
 import { as, expectSuccess } from '../world/world.js'
-import { holdRun, statusField } from './held-run.js'
+import { type HeldRun, holdRun, statusField } from './held-run.js'
 
 const nodes = '/srv/device-nodes'
 let daemon: Daemon
@@ -33,17 +33,39 @@ const open = (directory: string) =>
     .join('; ')
 
 const opened = (stdout: string) => stdout.trim().split('\n').filter(Boolean)
-const mounted = ['hepwrap', 'run', '-v', `${nodes}:/nodes`, 'busybox:test']
+
+interface Look {
+  readonly run: HeldRun
+  /** What a shell in the container can open of its /dev, with the test's nodes in it. */
+  readonly look: () => Promise<string[]>
+}
+
+// A second look is wanted after rules have changed: so a shell that reads its stdin.
+async function lookInside(before: string[] = ['srun', '-Q']): Promise<Look> {
+  const run = await holdRun('alice', before, [], { command: ['sh'] })
+  const dev = `/proc/${run.initPid}/root/dev`
+  const copy = `for name in hepgpu0 hepgpu1 kmsg fuse; do cp -a ${nodes}/$name ${dev}/; done`
+  expectSuccess(await as('root').run(['sh', '-c', copy]))
+  const look = async () => {
+    const from = run.stdoutSoFar().length
+    run.child.stdin?.write(`${open('/dev')}; echo .\n`)
+    const told = await eventually(
+      () => /^((?:\w+\n)*)\.\n/.exec(run.stdoutSoFar().slice(from)) ?? undefined,
+    )
+    return opened(told[1] ?? '')
+  }
+  return { run, look }
+}
 
 describe('ACCEPTANCE 13: a device that the job did not ask for cannot be opened', () => {
   it('by a job without gres: none', async () => {
     const caller = expectSuccess(await as('alice').srun(['-Q', 'sh', '-c', open(nodes)]))
     expect(opened(caller.stdout)).not.toContain('hepgpu0')
     expect(opened(caller.stdout)).not.toContain('hepgpu1')
-    const { stdout } = expectSuccess(
-      await as('alice').srun(['-Q', ...mounted, 'sh', '-c', open('/nodes')]),
-    )
-    expect(opened(stdout)).toEqual(cgroupVersion === 1 ? ['null'] : opened(caller.stdout))
+    const { run, look } = await lookInside()
+    // On v2 Slurm's filter is the only one, and it names the gres.
+    expect(await look()).toEqual(cgroupVersion === 1 ? ['null'] : opened(caller.stdout))
+    await run.release()
   })
 
   it('by a job with one gpu: not the other', async () => {
@@ -51,13 +73,19 @@ describe('ACCEPTANCE 13: a device that the job did not ask for cannot be opened'
     const caller = expectSuccess(await as('alice').srun([...gres, 'sh', '-c', open(nodes)]))
     expect(opened(caller.stdout)).toContain('hepgpu0')
     expect(opened(caller.stdout)).not.toContain('hepgpu1')
-    const { stdout } = expectSuccess(
-      await as('alice').srun([...gres, ...mounted, 'sh', '-c', open('/nodes')]),
-    )
-    expect(opened(stdout)).not.toContain('hepgpu1')
-    // On v2 Slurm's filter is the only one, and it names the gres: what a user may open on the node he may open here.
-    if (cgroupVersion === 1) expect(opened(stdout)).not.toContain('kmsg')
-    else expect(opened(stdout)).toEqual(opened(caller.stdout))
+    const { run, look } = await lookInside(['srun', ...gres])
+    const inside = await look()
+    expect(inside).not.toContain('hepgpu1')
+    if (cgroupVersion === 1) expect(inside).not.toContain('kmsg')
+    else expect(inside).toEqual(opened(caller.stdout))
+    await run.release()
+  })
+
+  it('by a job with a gpu: not through a mount, its own neither', async () => {
+    const run = ['hepwrap', 'run', '-v', `${nodes}:/nodes`, 'busybox:test']
+    const inside = [...run, 'sh', '-c', `${open('/nodes')}; ls /nodes`]
+    const { stdout } = expectSuccess(await as('alice').srun(['-Q', '--gres=gpu:1', ...inside]))
+    expect(opened(stdout)).toEqual(['fuse', 'hepgpu0', 'hepgpu1', 'kmsg', 'null'])
   })
 
   it('by name of docker’s option: it is refused', async () => {
@@ -91,25 +119,17 @@ onV1("the run's own devices directory", () => {
   }
 
   it("inherits Slurm's filter: nothing that root writes there opens another job's gpu", async () => {
-    // cat would hold it, and a second look is wanted after the rules have changed: so a shell that reads its stdin.
-    const run = await holdRun('alice', ['srun', '-Q', '--gres=gpu:1'], ['-v', `${nodes}:/nodes`], {
-      command: ['sh'],
-    })
-    const look = async () => {
-      const from = run.stdoutSoFar().length
-      run.child.stdin?.write(`${open('/nodes')}; echo .\n`)
-      return eventually(() => /^((?:\w+\n)*)\.\n/.exec(run.stdoutSoFar().slice(from))?.[1])
-    }
+    const { run, look } = await lookInside(['srun', '-Q', '--gres=gpu:1'])
     expect(run.cgroups['devices']).toMatch(/\/job_\d+\/step_0\/task_0\/hepwrap-/)
-    expect(opened(await look())).toEqual(['null'])
+    expect(await look()).toEqual(['null'])
     const directory = directoryOf(run)
     expect(allow(directory, 'c 203:1 rw')).toBe('EPERM')
     expect(allow(directory, 'c 203:0 rw')).toBe('taken')
-    expect(opened(await look())).toEqual(['null', 'hepgpu0'])
+    expect(await look()).toEqual(['null', 'hepgpu0'])
     // "a" takes the filter above for its own, exceptions included.
     expect(allow(directory, 'a')).toBe('taken')
-    expect(opened(await look())).not.toContain('hepgpu1')
-    expect(opened(await look())).toContain('fuse')
+    expect(await look()).not.toContain('hepgpu1')
+    expect(await look()).toContain('fuse')
     await run.release()
   })
 

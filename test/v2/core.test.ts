@@ -24,7 +24,8 @@ let slurmdLog: () => string[]
 let treeBefore: string[]
 
 beforeAll(async () => {
-  daemon = await startDaemon({ config: { policy: { ceilings: { pids: MOST_PIDS } } } })
+  const policy = { ceilings: { pids: MOST_PIDS }, devices: ['/dev/hepgpu*'] }
+  daemon = await startDaemon({ config: { policy } })
   // What Slurm, the engine and its first container make once stays.
   expectSuccess(await alice.srun(['-Q', 'hepwrap', 'run', 'busybox:test', 'true']))
   await noJobs()
@@ -68,14 +69,12 @@ it('the memory limit of the job ends the container alone, and the next run in th
 })
 
 it('a job opens its own devices in a container, and tries the others in vain from the first instant', async () => {
-  expectSuccess(
-    await as('root').run(['sh', '-c', 'mkdir -p /srv/gres; cp -a /dev/hepgpu[01] /srv/gres/']),
-  )
   // Eight at once, each as fast as it can: the first one that opens a device writes it down.
   const race = `for n in 1 2 3 4 5 6 7 8; do
-      (for i in $(seq 60); do for d in 0 1; do (exec 3</gres/hepgpu$d) 2>/dev/null && echo $d; done; done) &
+      (for i in $(seq 60); do for d in 0 1; do (exec 3</dev/hepgpu$d) 2>/dev/null && echo $d; done; done) &
     done; wait`
-  const run = ['hepwrap', 'run', '-v', '/srv/gres:/gres', 'busybox:test', 'sh', '-c', race]
+  const named = ['--device', '/dev/hepgpu0', '--device', '/dev/hepgpu1']
+  const run = ['hepwrap', 'run', ...named, 'busybox:test', 'sh', '-c', race]
   const opened = async (gres: string[]) =>
     new Set(
       expectSuccess(await alice.srun(['-Q', ...gres, ...run]))

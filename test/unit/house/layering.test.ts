@@ -15,7 +15,7 @@ import { sourceFiles, sourcePaths } from './source-files.js'
  * - cli: of wire also the frames, which import nothing; of kernel the terminal, loaded for `run -it` only; upstream, loaded
  *   by the verbs that ask the aggregator; reports, by those that work on its answers. Its sacct.ts alone starts a program:
  *   Slurm's database has no other door, and the client is no root daemon.
- * - daemon: of kernel only who has hung up, of the connections that are held and not read.
+ * - daemon: of kernel only who has hung up, of the connections that are held and not read, and the thread that it starts for runs.
  */
 const MAY_IMPORT: Readonly<Record<string, string>> = {
   base: '',
@@ -49,7 +49,7 @@ const MAY_IMPORT: Readonly<Record<string, string>> = {
 /** Single files of a room that another may import at run time where the table grants it types only. */
 const ALSO: Readonly<Record<string, readonly string[]>> = {
   cli: ['wire/frames.ts', 'wire/record-fields.ts', 'wire/usage-sums.ts', 'kernel/terminal.ts'],
-  daemon: ['kernel/hang-up.ts'],
+  daemon: ['kernel/hang-up.ts', 'kernel/mount-thread.ts'],
 }
 
 interface Crossing {

@@ -48,6 +48,7 @@ describe('parseMounts', () => {
       fsType: 'fuse.sshfs',
       source: 'a\tb',
       options: ['rw', 'noatime', 'rw', 'user_id=1000'],
+      isNoDevices: false,
     })
   })
 

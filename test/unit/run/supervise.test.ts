@@ -23,6 +23,7 @@ function command(engine: Engine = fakeEngine({}), { outputEnds = false } = {}) {
   let end: (report: InitReport) => void = () => undefined
   const init: Init = {
     pid: 1,
+    mountNamespace: () => -1,
     enter: () => Promise.resolve(),
     go: () => undefined,
     signal: (signal) => void got.push(`signal ${signal}`),
