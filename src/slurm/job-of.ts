@@ -54,7 +54,7 @@ export function jobOf(process: PinnedProcess, seams: Partial<JobSeams> = {}): Jo
   if (claims.length === 0) return undefined
   const job = agreed(claims, process)
   for (const claim of claims) {
-    requireSlurmsOwn(claim, slurmUid)
+    requireSlurmsOwn(claim, slurmUid, process.uid)
     requireForTasks(claim)
   }
   return { ...job, cgroup }
@@ -121,17 +121,20 @@ function taskOf(claims: readonly Claim[]): number | undefined {
 /**
  * All that leads to the job, the slices above Slurm's root too, is root's own, and nobody else may write there. Below
  * the job, v1 gives step and task to the job's user (slurm 22.05 and 24.11, xcgroup.c): he can make siblings there,
- * which stay inside his job.
+ * which stay inside his job. On v2 22.05 gives him the task's directory, but none of its files (measured): he can make
+ * directories there, and move nobody.
  */
-function requireSlurmsOwn({ hierarchy, root, says }: Claim, slurmUid: number): void {
-  const stepOwners = says.version === 1 ? [slurmUid, says.uid] : [slurmUid]
+function requireSlurmsOwn({ hierarchy, root, says }: Claim, slurmUid: number, uid: number): void {
+  const taskOwners = [slurmUid, says.version === 1 ? says.uid : uid]
+  const stepOwners = says.version === 1 ? taskOwners : [slurmUid]
   const check = (path: string, owners: readonly (number | undefined)[]) => {
     const directory = root === undefined ? undefined : cgroupDirectory(root, path)
     if (directory === undefined) throw mismatch(`${quote(path)} (${hierarchy}) cannot be seen here`)
     if (!isOwnedBy(directory, owners)) throw mismatch(`${quote(directory)} is not Slurm's own`)
   }
   for (const path of says.ofSlurm) check(path, [slurmUid])
-  for (const path of says.ofStep) check(path, stepOwners)
+  const task = says.task === undefined ? undefined : says.ofStep.at(-1)
+  for (const path of says.ofStep) check(path, path === task ? taskOwners : stepOwners)
 }
 
 /** Elsewhere in the job Slurm's signals and the step's limits would not reach a container. */

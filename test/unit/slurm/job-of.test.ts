@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  chownSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -112,6 +113,22 @@ describe('jobOf', () => {
     expect(() => node(V1)(2002)).toThrow(refused('HW_JOB_MISMATCH'))
     expect(node(V1)(0)).toMatchObject({ jobId: 1 })
   })
+
+  it.runIf(process.getuid?.() === 0)(
+    'takes a task’s directory that is its user’s on v2, as 22.05 makes it, and nobody else’s',
+    () => {
+      const jobOfCaller = node(V2)
+      const task = join(base, 'cgroup/unified', /^0::(.*)$/m.exec(V2)![1]!)
+      chownSync(task, 2001, 2001)
+      expect(jobOfCaller(2001)).toMatchObject({ jobId: 12, task: 0 })
+      expect(() => jobOfCaller(2002)).toThrow(refused('HW_JOB_MISMATCH'))
+      chmodSync(task, 0o777)
+      expect(() => jobOfCaller(2001)).toThrow(refused('HW_JOB_MISMATCH'))
+      chmodSync(task, 0o755)
+      chownSync(join(task, '..'), 2001, 2001)
+      expect(() => jobOfCaller(2001)).toThrow(refused('HW_JOB_MISMATCH'))
+    },
+  )
 
   it('refuses directories that are not Slurm’s', () => {
     expect(() => node(V1)(2001, 12345)).toThrow(refused('HW_JOB_MISMATCH'))
