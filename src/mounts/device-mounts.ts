@@ -1,5 +1,5 @@
 // Through which mounts of a container a device can be opened. On cgroup v2 no filter of ours stands before the nodes that an
-// image has brought, or that a mounted directory has; nodev does, for whoever comes by the mount (docs/decisions/0010). Pure.
+// image has brought, or that a mounted directory has; nodev does, for whoever comes by the mount (docs/decisions/0011). Pure.
 import type { MountEntry } from '../proc/mount-info.js'
 
 /**

@@ -1,5 +1,5 @@
 // Before anything of the image's runs: no device of its own, of its volumes' or of a mounted directory's can be opened, neither from
-// inside nor through /proc by its user's other processes (docs/decisions/0010).
+// inside nor through /proc by its user's other processes (docs/decisions/0011).
 import { HepwrapError, quote } from '../base/errors.js'
 import { hasCode } from '../base/has-code.js'
 import { closeFd } from '../kernel/pidfd.js'
