@@ -38,7 +38,6 @@ export function startMountThread(): MountThread {
 
   const start = (): Worker => {
     const started = new Worker(PROGRAM)
-    started.unref()
     started.on('message', ({ id, failed }: Answer) => {
       const task = waiting.get(id)
       waiting.delete(id)
@@ -52,6 +51,7 @@ export function startMountThread(): MountThread {
     }
     started.on('error', end)
     started.on('exit', () => end(new Error('the thread that sets nodev has ended')))
+    started.unref() // after the listeners: the first for its messages refs it again
     return started
   }
 
