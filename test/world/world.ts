@@ -114,7 +114,8 @@ export async function waitState(jobId: string, state: string, timeoutMs = 15_000
 /** Lets the job's time limit be over. Slurm looks twice a minute, so this takes up to 30 s. */
 export async function expireJob(jobId: string): Promise<void> {
   const update = ['scontrol', 'update', `jobid=${jobId}`, 'endtime=now']
-  expectSuccess(await as('root').run(update))
+  // Refused ("Invalid time specified") in the very second in which the job began.
+  await eventually(async () => expectSuccess(await as('root').run(update)))
 }
 
 /** The fields of `scontrol show job`, with state and exit status taken apart. */
