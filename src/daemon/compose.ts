@@ -1,9 +1,10 @@
 // The composition root: every part of the daemon, made once and handed on. No part finds another by itself.
-import { chmodSync, copyFileSync, mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { openLedger } from '../accounting/ledger.js'
 import { systemClock } from '../base/clock.js'
+import { asHepwrapError, HepwrapError } from '../base/errors.js'
 import { keptFor } from '../base/kept-for.js'
 import { createLogger, type Logger } from '../base/log.js'
 import type { DaemonConfig } from '../config/schema.js'
@@ -93,9 +94,15 @@ export function compose(config: DaemonConfig): Daemon {
 function installInit(stateDirectory: string, log: Logger): string {
   const built = fileURLToPath(new URL('../native/hepwrap-init', import.meta.url))
   const installed = join(stateDirectory, 'hepwrap-init')
-  copyFileSync(built, `${installed}.new`)
-  chmodSync(`${installed}.new`, 0o711)
-  renameSync(`${installed}.new`, installed) // containers that run keep the one they have
+  try {
+    copyFileSync(built, `${installed}.new`)
+    chmodSync(`${installed}.new`, 0o711)
+    renameSync(`${installed}.new`, installed) // containers that run keep the one they have
+  } catch (cause) {
+    rmSync(`${installed}.new`, { force: true }) // half of it takes the ledger's room
+    const { message } = asHepwrapError(cause)
+    throw new HepwrapError('HW_LEDGER_UNAVAILABLE', `cannot install the init: ${message}`, { cause })
+  }
   log.debug({ installed }, 'init installed')
   return installed
 }
