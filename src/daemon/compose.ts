@@ -101,7 +101,9 @@ function installInit(stateDirectory: string, log: Logger): string {
   } catch (cause) {
     rmSync(`${installed}.new`, { force: true }) // half of it takes the ledger's room
     const { message } = asHepwrapError(cause)
-    throw new HepwrapError('HW_LEDGER_UNAVAILABLE', `cannot install the init: ${message}`, { cause })
+    throw new HepwrapError('HW_LEDGER_UNAVAILABLE', `cannot install the init: ${message}`, {
+      cause,
+    })
   }
   log.debug({ installed }, 'init installed')
   return installed
