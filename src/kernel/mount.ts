@@ -1,6 +1,7 @@
 // mount(2) and umount2(2), as far as staging needs them. Paths are used as given: the caller has judged them.
 import { hasCode } from '../base/has-code.js'
 import { lastError, libc } from './libc.js'
+import { AT_RECURSIVE, MOUNT_ATTR_RDONLY, mountSetattr } from './mount-setattr.js'
 
 // sys/mount.h
 const MS_RDONLY = 1
@@ -54,22 +55,12 @@ export function makeShared(target: string): void {
   call('make-shared', null, target, MS_SHARED)
 }
 
-const AT_FDCWD = -100
-const AT_RECURSIVE = 0x8000
-const MOUNT_SETATTR = 442 // Linux 5.12; the same number on every architecture
-const MOUNT_ATTR_RDONLY = 1
-const syscall = libc.func(
-  'long syscall(long number, long a, const char *b, long c, const void *d, long e)',
-)
-
 /**
  * This mount and all below it, and no other flag of theirs. A kernel without mount_setattr(2) makes the first one alone
  * read-only; `optionsOf` are its own until now, as mountinfo has them.
  */
 export function makeReadOnly(target: string, optionsOf: () => readonly string[]): void {
-  const attributes = Buffer.alloc(32) // struct mount_attr: attr_set, attr_clr, propagation, userns_fd
-  attributes.writeBigUInt64LE(BigInt(MOUNT_ATTR_RDONLY))
-  if (Number(syscall(MOUNT_SETATTR, AT_FDCWD, target, AT_RECURSIVE, attributes, 32)) === 0) return
+  if (mountSetattr(target, AT_RECURSIVE, MOUNT_ATTR_RDONLY)) return
   const error = lastError('mount_setattr', JSON.stringify(target))
   if (!hasCode(error, 'ENOSYS')) throw error
   const kept = optionsOf().reduce((flags, option) => flags | (KEPT[option] ?? 0), 0)
